@@ -1,0 +1,58 @@
+"""Edgewright: image classifiers made ready for phones.
+
+>>> from pipeline import Study, run
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.artifact import Artifact as Artifact
+    from pipeline.bundle.verify import verify_folder as verify
+    from pipeline.errors import EdgewrightError as EdgewrightError
+    from pipeline.model import Model as Model
+    from pipeline.report.comparison import compare as compare
+    from pipeline.results import Results as Results, read_results as read_results
+    from pipeline.run import run as run
+    from pipeline.spec import Budget as Budget, InputSpec as InputSpec
+    from pipeline.stage import Context as Context, Recipe as Recipe, Stage as Stage
+    from pipeline.studies import built_in as built_in
+    from pipeline.study import Benchmark as Benchmark, Study as Study, load_study as load_study
+
+# Where each public name lives; loaded when first asked for, so that importing costs nothing.
+_PUBLIC = {
+    "Artifact": "artifact",
+    "Benchmark": "study",
+    "Budget": "spec",
+    "Context": "stage",
+    "EdgewrightError": "errors",
+    "InputSpec": "spec",
+    "Model": "model",
+    "Recipe": "stage",
+    "Results": "results",
+    "Stage": "stage",
+    "Study": "study",
+    "built_in": "studies",
+    "compare": "report.comparison",
+    "load_study": "study",
+    "read_results": "results",
+    "run": "run",
+    "verify": "bundle.verify",
+}
+_RENAMED = {"verify": "verify_folder"}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605 (a sorted list is a list)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"pipeline.{_PUBLIC[name]}"), _RENAMED.get(name, name))
+    globals()[name] = value  # importing pipeline.run would otherwise leave the module under its name
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

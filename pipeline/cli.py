@@ -1,0 +1,226 @@
+"""The command: parses, calls, prints. No logic, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import inspect
+import json as json_format
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.errors import EdgewrightError, GateFailed, Interrupted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.study import Study
+
+app = typer.Typer(
+    name="edgewright",
+    help="Makes image classifiers ready for phones: trained, pruned, distilled, quantized, exported, verified, measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every verb accepts."""
+
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a study's value.")
+    ] = None
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder; exported/STUDY unless given.")] = None
+    device: Annotated[str, typer.Option("--device", help="Where training runs: auto, cpu, cuda or cuda:N.")] = "auto"
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all cores unless given.")] = None
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Everything random follows from it.")] = None
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+
+    def study(self, name: str) -> Study:
+        from pipeline.settings import resolve
+
+        return resolve(name, self.settings or (), self.seed)
+
+    def console(self) -> Console:
+        """Where progress goes: stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, quiet=self.quiet)
+
+    def tell(self, text: str, data: Any) -> None:
+        """Print a result: the text, or the data with --json."""
+        typer.echo(json_format.dumps(data, indent=1, ensure_ascii=False) if self.json else text)
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command: its own parameters, then the common ones gathered in ``options``."""
+    hints = inspect.get_annotations(function, eval_str=True)
+    own = [
+        parameter
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
+        if name != "options"
+    ]
+    shared = list(inspect.signature(Options, eval_str=True).parameters.values())
+
+    @wraps(function)
+    def command(**values: Any) -> None:
+        options = Options(**{parameter.name: values.pop(parameter.name) for parameter in shared})
+        with_exit_code(lambda: function(**values, options=options), options.debug)
+
+    command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    command.__annotations__ = {**hints, **{p.name: p.annotation for p in shared}}
+    command.__annotations__.pop("options")
+    del command.__wrapped__  # type: ignore[attr-defined]
+    app.command(function.__name__.strip("_"))(command)
+    return function
+
+
+def with_exit_code(work: Callable[[], None], debug: bool) -> None:
+    """Run ``work``; an error becomes at most six lines on stderr and its exit code."""
+    try:
+        work()
+    except EdgewrightError as error:
+        if debug:
+            raise
+        fail(error)
+    except KeyboardInterrupt:
+        fail(Interrupted("interrupted"))
+
+
+def fail(error: EdgewrightError) -> None:
+    lines = error.lines()
+    typer.echo("\n".join([f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]), err=True)
+    raise typer.Exit(error.exit_code)
+
+
+@verb
+def run(study: Annotated[str, typer.Argument(help="A built-in study, or a YAML file.")], options: Options) -> None:
+    """Do a study, or what is left of it: train, compress, export, check, measure, report."""
+    from pipeline.settings import output_folder
+
+    out = options.out or output_folder(study)
+    refuse_if_busy(out)
+    from pipeline.report.tables import console_table
+    from pipeline.run import run as run_study
+
+    console = options.console()
+    results = run_study(options.study(study), out, device=options.device, threads=options.threads, console=console)
+    if options.json:
+        options.tell("", results.model_dump(mode="json"))
+        return
+    print_table(console_table(results))
+    typer.echo(f"\n{results.recommendation.sentence}\n\nreport: {out / 'report.html'}")
+
+
+def refuse_if_busy(out: Path) -> None:
+    """Find out that a folder is taken before anything slow is loaded."""
+    from pipeline.files import folder_lock
+
+    with folder_lock(out):
+        pass
+
+
+def print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    console.print(table)
+
+
+@verb
+def show(study: Annotated[str, typer.Argument(help="A built-in study, or a YAML file.")], options: Options) -> None:
+    """Print a study as YAML, ready to edit and run."""
+    found = options.study(study)
+    options.tell(found.to_yaml().rstrip(), found.written())
+
+
+@verb
+def list_(options: Options) -> None:
+    """List models, data, stages, formats, runtimes and studies, and what is not installed."""
+    from pipeline.inventory import inventory
+
+    rooms = inventory()
+    lines = []
+    for room, items in rooms.items():
+        lines += ["", room]
+        lines += [f"  {item.name:<20} {item.summary}{f'  [{item.missing}]' if item.missing else ''}" for item in items]
+    options.tell("\n".join(lines[1:]), {room: [item.model_dump() for item in items] for room, items in rooms.items()})
+
+
+@verb
+def report(
+    study: Annotated[str, typer.Argument(help="A study that was run, or its output folder.")], options: Options
+) -> None:
+    """Print the table of a finished run, and write its report.html again."""
+    from pipeline.files import write_files
+    from pipeline.report.html import render
+    from pipeline.report.tables import markdown
+    from pipeline.results import read_results
+    from pipeline.settings import finished_folder
+
+    folder = options.out or finished_folder(study)
+    results = read_results(folder)
+    write_files(folder, {"report.html": render(results).encode()})
+    sentence = results.recommendation.sentence
+    options.tell(
+        f"{markdown(results)}\n\n{sentence}\n\nreport: {folder / 'report.html'}", results.model_dump(mode="json")
+    )
+
+
+@verb
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A finished run's folder or study name.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    options: Options,
+    force: Annotated[bool, typer.Option("--force", help="Compare even unlike machines or data.")] = False,
+) -> None:
+    """Compare two runs, variant by variant."""
+    from pipeline.report.comparison import compare as compare_results
+    from pipeline.results import read_results
+    from pipeline.settings import finished_folder
+
+    text = compare_results(*(read_results(finished_folder(name)) for name in (first, second)), force=force)
+    options.tell(text, {"comparison": text.splitlines()})
+
+
+@verb
+def verify(
+    path: Annotated[Path, typer.Argument(help="An artifact, a bundle, or a run's folder.")], options: Options
+) -> None:
+    """Check every file's sha256: any changed, missing or added byte is refused."""
+    from pipeline.bundle.verify import verify_folder
+
+    checked = verify_folder(path)
+    options.tell("\n".join([*(f"ok  {line}" for line in checked)]), {"checked": checked})
+
+
+@verb
+def doctor(options: Options) -> None:
+    """Say what this machine and installation are fit for, and how to mend the rest."""
+    from pipeline.doctor import examine
+
+    checks = examine(options.out or Path("exported"))
+    lines = [f"{c.status:<5} {c.name:<20} {c.found}{f'  -> {c.fix}' if c.fix else ''}" for c in checks]
+    options.tell("\n".join(lines), [check.model_dump() for check in checks])
+    if any(check.status == "fail" for check in checks):
+        raise GateFailed("something that is needed is missing", "see the lines that say fail")
+
+
+def main() -> None:
+    """Entry point of the ``edgewright`` command."""
+    app(prog_name="edgewright")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Data sets, one file each: ``load()`` gives the splits and, apart, the test images."""

@@ -1,0 +1,146 @@
+"""Labelled images in memory, and how they are divided."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.errors import UsageError
+from pipeline.plugin import Plugin, lookup, read
+from pipeline.spec import InputSpec, key_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images already fitted to the network's size, with their labels.
+
+    Attributes:
+        fitted_NHWC: uint8 images (N, height, width, channels).
+        labels_N: int64 class indices.
+        spec: how they are normalized.
+    """
+
+    fitted_NHWC: NDArray[np.uint8]
+    labels_N: NDArray[np.int64]
+    spec: InputSpec
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def x_NCHW(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Normalized network inputs of a slice."""
+        return self.spec.normalize(self.fitted_NHWC[start:stop])
+
+    def take(self, indices: NDArray[np.int64]) -> Samples:
+        return Samples(self.fitted_NHWC[indices], self.labels_N[indices], self.spec)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What training may see.
+
+    Attributes:
+        calibration: a fixed subset of train, for observers and probes.
+        classes: class names; their order is the order of the logits.
+    """
+
+    train: Samples
+    calibration: Samples
+    validation: Samples
+    classes: tuple[str, ...]
+    spec: InputSpec
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A loaded data set: the splits, and apart from them the test images.
+
+    Attributes:
+        test: seen by the last measurement only.
+        raw_test: a few test images as they came, before fitting, for golden examples.
+        source: one sentence for reports: where the images come from.
+    """
+
+    splits: Splits
+    test: Samples
+    raw_test: tuple[NDArray[np.uint8], ...]
+    source: str
+
+    @cached_property
+    def digest(self) -> str:
+        """Content key of every image, label and split."""
+        parts = (self.splits.train, self.splits.calibration, self.splits.validation, self.test)
+        hashes = [
+            hashlib.sha256(array.tobytes()).hexdigest() for part in parts for array in (part.fitted_NHWC, part.labels_N)
+        ]
+        return key_of([hashes, self.splits.spec.model_dump(mode="json"), self.splits.classes])
+
+
+class Source(Plugin):
+    """A data set that can be loaded; the same fields always give the same images."""
+
+    role: ClassVar[str] = "data"
+
+    @abstractmethod
+    def load(self) -> DataSet:
+        """Read, fit and divide the images.
+
+        Raises:
+            DataError: files are missing or cannot be used; says where to put which.
+        """
+
+    @classmethod
+    def from_text(cls, text: str) -> Source:
+        """The data set written ``kind:text`` on one line; only folders and files take one."""
+        raise UsageError(f"data {cls.kind} takes nothing after a colon, got {text!r}")
+
+
+def read_source(data: Any, where: str = "data") -> Source:
+    """A data set from its YAML view: ``kind``, ``kind:text`` or ``{kind: {field: value}}``."""
+    if isinstance(data, str) and ":" in data:
+        kind, _, text = data.partition(":")
+        plugin = lookup("data", kind)
+        assert issubclass(plugin, Source)
+        return plugin.from_text(text)
+    source = read("data", data, where)
+    assert isinstance(source, Source)
+    return source
+
+
+def split(
+    samples: Samples, fractions: tuple[float, float, float], classes: tuple[str, ...], seed: int = 0
+) -> tuple[Splits, Samples, NDArray[np.int64]]:
+    """Fixed, stratified division into train, validation and test.
+
+    Args:
+        fractions: of train, validation and test; they sum to one.
+
+    Returns:
+        the splits, the test samples, and the test samples' indices.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    parts: tuple[list[NDArray[np.int64]], ...] = ([], [], [])
+    for label in np.unique(samples.labels_N):
+        members = rng.permutation(np.flatnonzero(samples.labels_N == label))
+        cuts = np.round(np.cumsum(fractions)[:2] * len(members)).astype(int)
+        for part, chunk in zip(parts, np.split(members, cuts), strict=True):
+            part.append(chunk)
+    train, validation, test = (rng.permutation(np.concatenate(part)) for part in parts)
+    return assemble(samples.take(train), samples.take(validation), classes), samples.take(test), test
+
+
+def assemble(train: Samples, validation: Samples, classes: tuple[str, ...], calibration: int = 256) -> Splits:
+    """Splits whose calibration images are the first ``calibration`` training images."""
+    import numpy as np
+
+    chosen = train.take(np.arange(min(calibration, len(train))))
+    return Splits(train, chosen, validation, classes, train.spec)

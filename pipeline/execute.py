@@ -1,0 +1,165 @@
+"""Steps into stored values: what is in the store is used, the rest is done and stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from pipeline.artifact import Draft
+from pipeline.dataset import DataSet
+from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, ResourceError, StageFailed
+from pipeline.measure.parity import compare_logits
+from pipeline.model import Model
+from pipeline.plan import Step
+from pipeline.progress import shown
+from pipeline.results import StageRecord
+from pipeline.signals import StopSignal
+from pipeline.stage import ARTIFACT, Context
+from pipeline.store import Entry, Store
+
+PARITY_IMAGES = 32
+
+
+class Saved(Protocol):
+    """Anything that writes itself into a folder."""
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass
+class Workshop:
+    """Where steps are done: the data, the store, and what has been done so far.
+
+    Attributes:
+        total: how many pieces of work the run has, for the progress lines.
+        records: one a finished piece, in order.
+    """
+
+    data: DataSet
+    store: Store
+    console: Console
+    stop: StopSignal
+    seed: int
+    device: str
+    threads: int
+    total: int
+    records: list[StageRecord] = field(default_factory=list)
+    models: dict[str, Model] = field(default_factory=dict)
+
+    def model(self, key: str) -> Model:
+        """The model at the end of a finished step."""
+        if key not in self.models:
+            self.models[key] = Model.load(self.store.root / key)
+        return self.models[key]
+
+    def do(self, step: Step) -> Entry:
+        """Do one step of a recipe, or find it done."""
+        return self.cached(step.key, step.label, step.recipe, lambda: self._made(step))
+
+    def cached(self, key: str, label: str, recipe: str, make: Callable[[], tuple[Saved, Mapping[str, Any]]]) -> Entry:
+        """The entry of that key; ``make`` gives its value and facts if there is none."""
+        entry = self._found(key)
+        status = "cached" if entry else "done"
+        if entry is None:
+            start = time.monotonic()
+            with explained(label):
+                value, facts = make()
+            entry = self.store.put(key, value.save, round(time.monotonic() - start, 3), facts)
+            self.store.forget_checkpoint(key)
+        record = StageRecord.model_validate(
+            {
+                "label": label,
+                "recipe": recipe,
+                "key": key,
+                "seconds": entry.seconds,
+                "status": status,
+                "facts": entry.facts,
+            }
+        )
+        self.records.append(record)
+        self.console.print(_line(record, len(self.records), self.total), highlight=False, markup=False, soft_wrap=True)
+        return entry
+
+    def _found(self, key: str) -> Entry | None:
+        try:
+            return self.store.get(key)
+        except CorruptFile as error:
+            self.console.print(f"warning: {error.cause}; it is made again", style="yellow", soft_wrap=True)
+            self.store.discard(key)
+            return None
+
+    def _made(self, step: Step) -> tuple[Saved, Mapping[str, Any]]:
+        import torch
+
+        torch.set_num_threads(self.threads)
+        before = self.model(step.before) if step.before else None
+        with shown(self.console, step.label) as progress:
+            context = Context(
+                self.data.splits,
+                self.device,
+                self.seed,
+                self.store.checkpoint(step.key),
+                lambda name: self.model(step.teachers[name]),
+                progress,
+                self.stop,
+            )
+            value = step.stage(before, context)
+        if step.stage.gives == ARTIFACT:
+            return _signed(value, step), {"params": value.manifest.params, "macs": value.manifest.macs}
+        return value, self._facts(value, step)
+
+    def _facts(self, value: Model, step: Step) -> dict[str, Any]:
+        """Check that the model survives being saved, and note its validation accuracy."""
+        validation = self.data.splits.validation
+        logits_NK = value.logits_NK(validation.x_NCHW())
+        probe = validation.x_NCHW(0, PARITY_IMAGES)
+        with reloaded(value, self.store) as again:
+            parity = compare_logits(value.logits_NK(probe), again.logits_NK(probe))
+        if parity.max_difference > 1e-5 * max(1.0, parity.scale):
+            raise ParityMiss(f"saving and loading changed the answers by {parity.max_difference:.3g}")
+        self.models[step.key] = value
+        return {"validation_top1": float((logits_NK.argmax(1) == validation.labels_N).mean())}
+
+
+@contextmanager
+def reloaded(value: Model, store: Store) -> Iterator[Model]:
+    """The model as it comes back from disk."""
+    from pipeline.files import temporary_folder
+
+    with temporary_folder(store.root) as folder:
+        value.save(folder)
+        yield Model.load(folder)
+
+
+def _signed(draft: Draft, step: Step) -> Draft:
+    """The draft with the recipe's name and lineage in its manifest."""
+    manifest = draft.manifest.model_copy(update={"recipe": step.recipe, "lineage": step.lineage})
+    return replace(draft, manifest=manifest)
+
+
+def _line(record: StageRecord, index: int, total: int) -> str:
+    top1 = record.facts.get("validation_top1")
+    note = f"  validation top-1 {top1:.1%}" if top1 is not None else ""
+    return f"[{index:>3}/{total}] {record.label:<52} {record.seconds:6.1f} s  {record.status}{note}"
+
+
+@contextmanager
+def explained(label: str) -> Iterator[None]:
+    """Give every failure of a step the step's name, and unexpected ones an exit code."""
+    try:
+        yield
+    except EdgewrightError as error:
+        if isinstance(error, StageFailed):
+            raise type(error)(f"{label}: {error.cause}", error.fix) from error
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
+            raise ResourceError(f"{label}: out of memory", "lower batch, or use a smaller model") from error
+        raise StageFailed(f"{label}: {text}", "run again with --debug to see the traceback") from error

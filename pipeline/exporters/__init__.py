@@ -1,0 +1,1 @@
+"""Exporters, one format a file: a model in, an artifact out."""

@@ -1,0 +1,88 @@
+"""What every exporter does: write the file, describe it, and give it a probe."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import abstractmethod
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.artifact import Draft, Manifest, Probe
+from pipeline.hush import hushed
+from pipeline.measure.size import count_macs, count_params
+from pipeline.model import Model
+from pipeline.stage import ARTIFACT, FLOAT, INT8, Context, Stage
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PROBE_IMAGES = 32
+
+
+class Exporter(Stage):
+    """Turns a model, float or int8, into an artifact of one format.
+
+    Attributes:
+        format: the name that runtimes look for.
+        suffix: of the model file.
+        batch: images a call; 0 for any number.
+        tools: distributions whose versions belong in the manifest.
+    """
+
+    takes: ClassVar[tuple[str, ...]] = (FLOAT, INT8)
+    gives: ClassVar[str] = ARTIFACT
+    format: ClassVar[str]
+    suffix: ClassVar[str]
+    batch: ClassVar[int] = 0
+    tools: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def write(self, model: Model, path: Path) -> None:
+        """Write the model file; it maps ``input`` (N, C, H, W) to ``logits`` (N, K)."""
+
+    def __call__(self, value: Model, context: Context) -> Draft:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"model{self.suffix}"
+            self.write(value, path)
+            content = path.read_bytes()
+        return Draft(self.manifest(value), content, probe(value, context))
+
+    def manifest(self, value: Model) -> Manifest:
+        return Manifest(
+            recipe="",
+            format=self.format,
+            file=f"model{self.suffix}",
+            integer=value.integer,
+            batch=self.batch,
+            input=value.spec,
+            classes=value.classes,
+            params=count_params(value.blueprint),
+            macs=count_macs(value.blueprint, value.spec),
+            lineage=(),
+            tools={name: version(name) for name in self.tools},
+        )
+
+
+def probe(value: Model, context: Context) -> Probe:
+    """The first validation images with the answers of the module that is exported."""
+    images = context.data.validation.fitted_NHWC[:PROBE_IMAGES]
+    return Probe(images, value.logits_NK(value.spec.normalize(images)))
+
+
+def deployed(value: Model) -> nn.Module:
+    """The module as it is shipped: BatchNorm folded; int8 modules have been folded before."""
+    from pipeline.folding import folded
+
+    return value.module if value.integer else folded(value.module)
+
+
+def captured(model: Model, batch: int) -> torch.export.ExportedProgram:
+    """The shipped module's graph for ``batch`` images, or for any number where it is 0."""
+    import torch
+
+    dynamic = None if batch else ({0: torch.export.Dim("batch", min=1, max=65536)},)
+    example = torch.zeros(batch or 2, *model.spec.shape)
+    with hushed(), torch.no_grad():
+        return torch.export.export(deployed(model), (example,), dynamic_shapes=dynamic)

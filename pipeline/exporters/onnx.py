@@ -1,0 +1,64 @@
+"""ONNX: what ONNX Runtime, and most converters, read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from pipeline.exporters.exporter import Exporter, captured
+from pipeline.hush import hushed
+from pipeline.model import Model
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+
+class ExportOnnx(Exporter):
+    """ONNX; an int8 model as QDQ, which ONNX Runtime turns into int8 kernels.
+
+    Attributes:
+        opset: version of the operator set.
+    """
+
+    format: ClassVar[str] = "onnx"
+    suffix: ClassVar[str] = ".onnx"
+    batch: ClassVar[int] = 1  # static shapes are what phone accelerators take, and export faster
+    tools: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "torchao", "onnx", "onnxscript")
+    opset: Annotated[int, Field(ge=18, le=23)] = 21
+
+    def write(self, model: Model, path: Path) -> None:
+        import onnx_ir.passes.common
+        import torch
+
+        from pipeline.rewrites.global_average_pool import global_average_pool
+
+        with hushed():
+            program = torch.onnx.export(
+                captured(model, self.batch),
+                dynamo=True,
+                opset_version=self.opset,
+                input_names=["input"],
+                output_names=["logits"],
+                verbose=False,
+            )
+        assert program is not None
+        rewritten = global_average_pool(anonymous(program.model))
+        onnx_ir.passes.common.RemoveUnusedNodesPass()(rewritten)
+        onnx_ir.save(rewritten, path)
+
+
+def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:
+    """Remove, in place, the source lines and paths that PyTorch writes beside every node."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.doc_string = model.graph.doc_string = None
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in [*model.graph.inputs, *model.graph.initializers.values()]:
+        value.metadata_props.clear()
+    return model

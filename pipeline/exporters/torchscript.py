@@ -1,0 +1,39 @@
+"""TorchScript. Legacy: PyTorch has deprecated it in favour of torch.export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.exporters.exporter import Exporter, deployed
+from pipeline.hush import hushed
+from pipeline.model import Model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class ExportTorchScript(Exporter):
+    """TorchScript (legacy), traced and frozen; an int8 model runs PyTorch's int8 kernels."""
+
+    format: ClassVar[str] = "torchscript"
+    suffix: ClassVar[str] = ".pt"
+    tools: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "torchao")
+
+    def write(self, model: Model, path: Path) -> None:
+        import torch
+
+        with hushed(), torch.no_grad():  # of the deprecation that this file contains
+            shipped = shipped_module(model)
+            traced = torch.jit.trace(shipped, torch.zeros(1, *model.spec.shape), check_trace=False)
+            torch.jit.save(torch.jit.freeze(traced.eval()), path)
+
+
+def shipped_module(model: Model) -> nn.Module:
+    """The float module without BatchNorm, or the int8 one on PyTorch's integer kernels."""
+    module = deployed(model)
+    if not model.integer:
+        return module
+    from pipeline.exporters._integer_torch import integer
+
+    return integer(module)

@@ -1,0 +1,31 @@
+"""Silence for libraries that talk about their own insides."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+# PyTorch's exporters, and what torchao says of PyTorch when it is imported.
+_LOGGERS = ("torch.onnx", "torch.utils._pytree", "torchao", "onnxscript")
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """No warnings, log lines or prints from PyTorch's capture and export inside the block.
+
+    They concern PyTorch's own deprecations and progress; errors still raise.
+    """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Measuring: latency, accuracy, size, parity, the machine, and the doubt of each number."""

@@ -1,0 +1,53 @@
+"""Whether a hand-off kept the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ParityMiss
+from pipeline.results import Parity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Float: rounding of another summation order, relative to the largest logit.
+FLOAT_TOLERANCE = 1e-3
+# Int8: a value near the middle of two steps may round to either one, so single logits move.
+INT8_AGREEMENT = 0.95
+INT8_SQNR_DB = 20.0
+
+
+def compare_logits(expected_NK: NDArray[np.float32], actual_NK: NDArray[np.float32]) -> Parity:
+    """Differences between two answers for the same images."""
+    import numpy as np
+
+    expected, actual = expected_NK.astype(np.float64), actual_NK.astype(np.float64)
+    noise = float(np.sum((expected - actual) ** 2))
+    signal = float(np.sum(expected**2))
+    return Parity(
+        images=len(expected),
+        max_difference=float(np.max(np.abs(expected - actual))),
+        scale=float(np.max(np.abs(expected))),
+        agreement=float(np.mean(expected.argmax(1) == actual.argmax(1))),
+        sqnr_db=round(10 * float(np.log10(max(signal, 1e-30) / max(noise, signal * 1e-15, 1e-30))), 1),
+    )
+
+
+def check_parity(parity: Parity, integer: bool, where: str) -> None:
+    """Stop a recipe whose hand-off changed the answers.
+
+    Raises:
+        ParityMiss: names the hand-off and by how much it missed.
+    """
+    if integer:
+        good = parity.agreement >= INT8_AGREEMENT and parity.sqnr_db >= INT8_SQNR_DB
+        wanted = f"top-1 agreement of {INT8_AGREEMENT:.0%} and {INT8_SQNR_DB:g} dB"
+    else:
+        good = parity.max_difference <= FLOAT_TOLERANCE * max(1.0, parity.scale)
+        wanted = f"differences of at most {FLOAT_TOLERANCE * max(1.0, parity.scale):.2g}"
+    if not good:
+        found = (
+            f"{parity.agreement:.1%} agreement, {parity.sqnr_db:g} dB, largest difference {parity.max_difference:.3g}"
+        )
+        raise ParityMiss(f"{where} changed the answers: {found}; wanted {wanted}", "run `edgewright doctor`")

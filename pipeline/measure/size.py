@@ -1,0 +1,34 @@
+"""How big a network is: learned numbers and multiply-accumulates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.model import Blueprint
+from pipeline.spec import InputSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def float_network(blueprint: Blueprint) -> nn.Module:
+    """The float network below a blueprint; quantization changes neither count."""
+    while blueprint.kind == "Quantized":
+        blueprint = blueprint.of  # type: ignore[attr-defined]
+    return blueprint.skeleton()
+
+
+def count_params(blueprint: Blueprint) -> int:
+    """Learned numbers of the network."""
+    return sum(parameter.numel() for parameter in float_network(blueprint).parameters())
+
+
+def count_macs(blueprint: Blueprint, spec: InputSpec) -> int:
+    """Multiply-accumulates of convolutions and linear layers for one image."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module = float_network(blueprint)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.zeros(1, *spec.shape))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,68 @@
+"""The doubt of a number: intervals and paired tests, all at 95 %."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.results import Difference, Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+RESAMPLES = 5000
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """A proportion with its Wilson score interval (Wilson, 1927).
+
+    Args:
+        successes: between 0 and ``trials``. trials: at least 1.
+
+    >>> wilson(98, 100).value, round(wilson(98, 100).low, 3), round(wilson(98, 100).high, 3)
+    (0.98, 0.93, 0.994)
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, "wilson")
+    return Interval(value=successes / trials, low=float(interval.low), high=float(interval.high))
+
+
+def paired_difference(reference_N: NDArray[np.bool_], variant_N: NDArray[np.bool_], seed: int = 0) -> Difference:
+    """How a variant's share of right answers differs from the reference's on the same images.
+
+    The interval resamples images (paired bootstrap; Efron, 1979), keeping each image's two
+    outcomes together; the p-value is McNemar's exact test (1947).
+    """
+    import numpy as np
+    from scipy.stats import binomtest
+
+    only_reference = int(np.sum(reference_N & ~variant_N))
+    only_variant = int(np.sum(variant_N & ~reference_N))
+    count, discordant = len(reference_N), only_reference + only_variant
+    shares = np.array([only_reference, only_variant, count - discordant]) / count
+    # Resampling images is drawing how often each of the three outcomes occurs.
+    draws = np.random.default_rng(seed).multinomial(count, shares, RESAMPLES)
+    low, high = np.percentile((draws[:, 1] - draws[:, 0]) / count, _tails())
+    value = (only_variant - only_reference) / count
+    p_value = float(binomtest(only_reference, discordant).pvalue) if discordant else 1.0
+    return Difference(
+        difference=Interval(value=value, low=float(low), high=float(high)),
+        p_value=p_value,
+        only_reference=only_reference,
+        only_variant=only_variant,
+    )
+
+
+def median_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
+    """The median with its percentile-bootstrap interval; a single value has no width."""
+    import numpy as np
+
+    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.percentile(np.median(values[draws], axis=1), _tails())
+    return Interval(value=float(np.median(values)), low=float(low), high=float(high))
+
+
+def _tails() -> tuple[float, float]:
+    return 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)

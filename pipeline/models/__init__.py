@@ -1,0 +1,1 @@
+"""Model families, one file each: a stage that makes an untrained model."""

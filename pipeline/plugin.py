@@ -1,0 +1,173 @@
+"""Plug-ins: one file in a room, found by its class, written and read as data.
+
+A plug-in is a frozen value whose fields are its configuration. Its file imports heavy
+packages where the work is done, so the whole house can be listed without loading torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any, ClassVar, TypeGuard, TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.errors import UnavailableError, UsageError
+from pipeline.spec import Value
+
+ROOMS = {
+    "data": ("data",),
+    "stage": ("models", "trainers", "pruners", "quantizers", "exporters"),
+    "runtime": ("runtimes",),
+    "blueprint": ("models", "pruners", "quantizers"),
+}
+
+
+class Plugin(Value):
+    """Base of everything that is chosen by name.
+
+    Attributes:
+        role: what it is chosen for: a key of ``ROOMS``.
+        kind: the name in YAML and on the command line; the class name unless given.
+        version: raised when the same fields come to mean another result.
+        requires: import names of optional packages this plug-in needs.
+        extra: the installation extra that brings them.
+    """
+
+    role: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if "kind" not in cls.__dict__:
+            cls.kind = cls.__name__
+
+    @classmethod
+    def missing(cls) -> tuple[str, ...]:
+        """The required packages that are not installed."""
+        return tuple(name for name in cls.requires if not _importable(name))
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+    def describe(self) -> dict[str, Any]:
+        """Every field as JSON-ready data, under the plug-in's name: the cache's view."""
+        return {self.kind: {**self.model_dump(mode="json"), "version": self.version}}
+
+    def written(self) -> Any:
+        """The shortest data that ``read`` turns into an equal value: the YAML view."""
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return {self.kind: fields} if fields else self.kind
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ValueError, ModuleNotFoundError):
+        return False
+
+
+def discover(role: str) -> Mapping[str, type[Plugin]]:
+    """Every plug-in of a role by its kind, room by room. The folders are the register."""
+    found = (plugin for room in ROOMS[role] for plugin in room_plugins(room))
+    return {plugin.kind: plugin for plugin in found if plugin.role == role}
+
+
+@cache
+def room_plugins(room: str) -> tuple[type[Plugin], ...]:
+    """Every plug-in defined in the files of one room.
+
+    A file whose name starts with an underscore holds no plug-in: it is machinery that may
+    load heavy packages, and only the plug-in that needs it imports it.
+    """
+    package = importlib.import_module(f"pipeline.{room}")
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_"))
+    modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+    return tuple(value for module in modules for value in vars(module).values() if _is_plugin_of(value, module))
+
+
+def _is_plugin_of(value: object, module: ModuleType) -> TypeGuard[type[Plugin]]:
+    return (
+        inspect.isclass(value)
+        and issubclass(value, Plugin)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    )
+
+
+def lookup(role: str, kind: str) -> type[Plugin]:
+    """The plug-in of that name.
+
+    Raises:
+        UsageError: there is none; the message suggests the nearest name.
+        UnavailableError: it is known and a package it needs is not installed.
+    """
+    known = discover(role)
+    if kind not in known:
+        raise UsageError(f"unknown {role} {kind!r}{did_you_mean(kind, known)}", f"one of: {', '.join(sorted(known))}")
+    plugin = known[kind]
+    if plugin.missing():
+        raise UnavailableError(
+            f"{kind} needs {', '.join(plugin.missing())}, which is not installed",
+            f"pip install 'edgewright[{plugin.extra}]'",
+        )
+    return plugin
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` — did you mean 'x'?``, or nothing where no known word is near.
+
+    >>> did_you_mean("epoch", ["epochs", "lr"])
+    " — did you mean 'epochs'?"
+    """
+    lowered = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.5)
+    return f" — did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+def read(role: str, data: Any, where: str) -> Plugin:
+    """A plug-in from its YAML view: ``Name`` or ``{Name: {field: value}}``."""
+    kind, fields = _name_and_fields(data, where)
+    plugin = lookup(role, kind)
+    return build(plugin, fields, f"{where}.{kind}")
+
+
+def _name_and_fields(data: Any, where: str) -> tuple[str, Any]:
+    if isinstance(data, str):
+        return data, {}
+    if isinstance(data, Mapping) and len(data) == 1:
+        [(kind, fields)] = data.items()
+        return str(kind), {} if fields is None else fields
+    raise UsageError(f"{where}: expected a name or {{name: {{field: value}}}}, got {data!r}")
+
+
+V = TypeVar("V", bound=Value)
+
+
+def build(cls: type[V], fields: Any, where: str) -> V:
+    """``cls(**fields)`` with errors a person can act on."""
+    if not isinstance(fields, Mapping):
+        raise UsageError(f"{where}: expected fields by name, got {fields!r}")
+    try:
+        return cls.model_validate(dict(fields))
+    except ValidationError as error:
+        raise UsageError("\n".join(_complaint(cls, item, where) for item in error.errors())) from None
+
+
+def _complaint(cls: type[Value], item: Any, where: str) -> str:
+    path = ".".join([where, *(str(part) for part in item["loc"])])
+    if item["type"] == "extra_forbidden":
+        return f"{path}: unknown key{did_you_mean(str(item['loc'][-1]), cls.model_fields)}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{path}: {message[0].lower()}{message[1:]} (got {item['input']!r})"

@@ -1,0 +1,1 @@
+"""Int8: one description of what is quantized, found after training or trained in."""

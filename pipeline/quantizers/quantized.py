@@ -1,0 +1,119 @@
+"""The int8 network: folded, captured, with quantizers in it, rebuilt from data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.folding import folded
+from pipeline.hush import hushed
+from pipeline.model import AnyBlueprint, Blueprint, Model
+from pipeline.spec import InputSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx, nn
+
+
+class Quantized(Blueprint):
+    """Another blueprint's network in int8.
+
+    ``state`` is that of the prepared network: folded float weights, and the scales and zero
+    points of every quantizer. Conversion is a function of it.
+    """
+
+    of: AnyBlueprint
+    input: InputSpec
+
+    def skeleton(self) -> nn.Module:
+        return prepare(self.of.skeleton(), self.input)
+
+    def build(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        prepared = self.skeleton()
+        prepared.load_state_dict(dict(state))
+        return convert(prepared)
+
+
+def prepare(module: nn.Module, spec: InputSpec) -> fx.GraphModule:
+    """Fold BatchNorm, capture the graph for any batch size, and insert fake quantizers."""
+    import torch
+
+    with hushed():
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+
+        from pipeline.quantizers._annotation import Int8
+
+        batch = torch.export.Dim("batch", min=1, max=65536)
+        example = (torch.zeros(2, *spec.shape),)
+        captured = torch.export.export(folded(module), example, dynamic_shapes=({0: batch},))
+        prepared: fx.GraphModule = prepare_qat_pt2e(captured.module(check_guards=False), Int8())
+    return prepared
+
+
+def convert(prepared: fx.GraphModule) -> fx.GraphModule:
+    """The reference int8 network: int8 weights, with quantize and dequantize around each operator."""
+    import torch
+
+    with hushed(), torch.no_grad():
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+        converted: fx.GraphModule = convert_pt2e(copy.deepcopy(prepared))
+    return without_unused(converted)
+
+
+def without_unused(module: fx.GraphModule) -> fx.GraphModule:
+    """Drop the float parameters that their int8 constants replaced, in place."""
+    used = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
+    for name in [name for name, _ in [*module.named_parameters(), *module.named_buffers()]]:
+        if name not in used:
+            parent, _, attribute = name.rpartition(".")
+            delattr(module.get_submodule(parent), attribute)
+    return module
+
+
+def observe(prepared: fx.GraphModule, observing: bool, quantizing: bool) -> None:
+    """Turn watching of value ranges, and rounding to int8, on or off."""
+    from torchao.quantization.pt2e.fake_quantize import FakeQuantize
+
+    for layer in prepared.modules():
+        if isinstance(layer, FakeQuantize):
+            layer.enable_observer(observing)
+            layer.enable_fake_quant(quantizing)
+
+
+def calibrate(prepared: fx.GraphModule, x_NCHW: torch.Tensor, batch: int = 32) -> None:
+    """Find every range on real images, with no rounding yet."""
+    import torch
+
+    observe(prepared, observing=True, quantizing=False)
+    with torch.no_grad():
+        for part in x_NCHW.split(batch):
+            prepared(part)
+    observe(prepared, observing=False, quantizing=True)
+
+
+def round_biases(prepared: fx.GraphModule) -> None:
+    """Put every bias on its kernel's int32 grid, of step (input scale) × (weight scale), in place.
+
+    Runtimes do this when they load the file; done here, the reference has it too, and the
+    two agree bit for bit instead of to one step in a hundred.
+    """
+    import torch
+
+    for node in prepared.graph.nodes:
+        if str(node.target) not in ("aten.conv2d.default", "aten.linear.default") or len(node.args) < 3:
+            continue
+        x_scale, weight_scale = (prepared.get_submodule(str(arg.target)).scale for arg in node.args[:2])
+        bias, step = prepared.get_parameter(str(node.args[2].target)), x_scale * weight_scale
+        with torch.no_grad():
+            bias.copy_(torch.round(bias / step) * step)
+
+
+def quantized(value: Model, prepared: fx.GraphModule) -> Model:
+    """The int8 model of a prepared network whose ranges are known."""
+    round_biases(prepared)
+    blueprint = Quantized(of=value.blueprint, input=value.spec)
+    state = prepared.state_dict()
+    return replace(value, module=convert(prepared), blueprint=blueprint, state=state, integer=True)

@@ -1,0 +1,153 @@
+"""The loop: a study in, artifacts, measurements, a report and a bundle out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from pipeline.artifact import MANIFEST, Artifact, read_manifest
+from pipeline.assess import Answered, answer, time_all
+from pipeline.conclude import conclude
+from pipeline.errors import UnavailableError
+from pipeline.execute import Workshop
+from pipeline.files import copy_files, folder_lock, sha256_of, sweep, write_files
+from pipeline.measure.machine import usable_cores
+from pipeline.plan import plan
+from pipeline.results import RESULTS, Results
+from pipeline.signals import StopSignal
+from pipeline.stage import ARTIFACT
+from pipeline.store import Store
+from pipeline.study import Study
+
+if TYPE_CHECKING:
+    from pipeline.dataset import DataSet
+
+STORE = ".store"
+MODELS = "models"
+REPORT = "report.html"
+BUNDLE = "bundle"
+
+
+def run(
+    study: Study,
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    console: Console | None = None,
+) -> Results:
+    """Do a study, or as much of it as is not done yet, and deliver into ``out``.
+
+    Args:
+        out: ``exported/<study>`` unless given.
+        device: where training runs: "auto", "cpu", "cuda" or "cuda:N".
+        threads: of PyTorch while training; every usable core unless given.
+        console: where progress goes; stderr unless given.
+
+    Raises:
+        EdgewrightError: see ``errors.py`` for the tree and what each branch means.
+    """
+    out = out or Path("exported") / study.name
+    stop = StopSignal()
+    with stop.installed(), folder_lock(out):
+        store = Store(out / STORE)
+        store.open()
+        sweep(out)
+        data = study.data.load()
+        steps = plan(study, data.digest)
+        runs_on = [[r for r in study.runtimes if r.format == getattr(s.stage, "format", "")] for s in steps]
+        shop = Workshop(
+            data,
+            store,
+            console or Console(stderr=True),
+            stop,
+            study.seed,
+            usable_device(device),
+            threads or usable_cores(),
+            total=len(steps) + sum(map(len, runs_on)) + 1,
+        )
+        answered: list[Answered] = []
+        for step, runtimes in zip(steps, runs_on, strict=True):
+            entry = shop.do(step)
+            if step.stage.gives == ARTIFACT:
+                artifact = Artifact.load(entry.folder)
+                answered += [answer(shop, artifact, step.key, runtime) for runtime in runtimes]
+        ms_RSC = time_all(shop, study, answered)
+        results = conclude(study, data, answered, ms_RSC, shop.records)
+        deliver(out, results, data, answered)
+    return results
+
+
+def usable_device(device: str) -> str:
+    """The device to train on.
+
+    Raises:
+        UnavailableError: the one asked for is not there.
+    """
+    if device == "cpu":
+        return device
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        cause = f"device {device!r} cannot be used: {str(error).splitlines()[0]}"
+        raise UnavailableError(cause, "use --device cpu, or see `edgewright doctor`") from error
+    return device
+
+
+def deliver(out: Path, results: Results, data: DataSet, answered: list[Answered]) -> None:
+    """Bring the output folder to hold exactly what the results describe."""
+    from pipeline.report.html import render
+
+    folders = {out / MODELS / a.artifact.manifest.recipe / a.artifact.manifest.format: a.artifact for a in answered}
+    for folder, artifact in folders.items():
+        copy_files(artifact.folder, folder, _hashes(artifact))
+    remove_stale(out / MODELS, set(folders))
+    text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    write_files(out, {RESULTS: text.encode(), REPORT: render(results).encode()})
+    deliver_bundle(out, results, data, answered)
+
+
+def deliver_bundle(out: Path, results: Results, data: DataSet, answered: list[Answered]) -> None:
+    """The recommended recipe's ONNX model as one folder for an app; none where nothing fits."""
+    from pipeline.bundle.write import write_bundle
+
+    index = bundled(results)
+    if index is None:
+        shutil.rmtree(out / BUNDLE, ignore_errors=True)
+        return
+    item = answered[index]
+    session = item.runtime.open(item.artifact, 1)
+    write_bundle(out / BUNDLE, item.artifact, data.raw_test, session, results.variants[index], results.study)
+
+
+def bundled(results: Results) -> int | None:
+    """Index of the variant whose ONNX file an app gets."""
+    chosen = results.recommendation.variant
+    if chosen is None:
+        return None
+    recipe = results.variants[chosen].recipe
+    fitting = [i for i, v in enumerate(results.variants) if v.recipe == recipe and v.format == "onnx"]
+    return fitting[0] if fitting else None
+
+
+def _hashes(artifact: Artifact) -> dict[str, str]:
+    return {**artifact.manifest.sha256, MANIFEST: sha256_of(artifact.folder / MANIFEST)}
+
+
+def remove_stale(models: Path, wanted: set[Path]) -> None:
+    """Remove artifact folders that no longer belong to the study."""
+    for manifest in list(models.rglob(MANIFEST)):
+        if manifest.parent not in wanted:
+            read_manifest(manifest)  # only ever delete what an edgewright wrote
+            shutil.rmtree(manifest.parent)
+            if not os.listdir(manifest.parent.parent):
+                manifest.parent.parent.rmdir()

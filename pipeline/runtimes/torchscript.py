@@ -1,0 +1,32 @@
+"""PyTorch's TorchScript interpreter. Legacy: deprecated in favour of torch.export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.artifact import Artifact
+from pipeline.errors import UnavailableError
+from pipeline.hush import hushed
+from pipeline.runtime import Runtime, torch_session
+
+if TYPE_CHECKING:
+    from pipeline.runtime import Session
+
+
+class TorchScript(Runtime):
+    """TorchScript (legacy), with PyTorch's int8 kernels where the file has them."""
+
+    kind: ClassVar[str] = "torchscript"
+    format: ClassVar[str] = "torchscript"
+    package: ClassVar[str] = "torch"
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        import torch
+
+        with hushed():
+            try:
+                module = torch.jit.load(artifact.path, map_location="cpu")
+            except RuntimeError as error:
+                cause = f"torchscript cannot open {artifact.path}: {str(error).splitlines()[0]}"
+                raise UnavailableError(cause, "export it again") from error
+        return torch_session(module, threads)

@@ -1,0 +1,110 @@
+"""A study by name or file, with ``--set key=value`` applied to its YAML view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline import studies
+from pipeline.errors import UsageError
+from pipeline.plugin import did_you_mean
+from pipeline.study import Study, parse_yaml, read_study
+
+
+def resolve(study: str, settings: Sequence[str] = (), seed: int | None = None) -> Study:
+    """The study that a command line means.
+
+    Args:
+        study: a built-in name, or the path of a YAML file.
+        settings: ``key=value`` with dots between keys, e.g. ``recipes.resnet18.Train.epochs=3``.
+
+    Raises:
+        UsageError: no such study, file or key; suggests what was probably meant.
+    """
+    data = study_data(study)
+    for setting in settings:
+        apply_setting(data, setting)
+    if seed is not None:
+        data["seed"] = seed
+    return read_study(data, study)
+
+
+def study_data(study: str) -> Any:
+    """The YAML view of a built-in study or a file."""
+    path = Path(study)
+    if study in studies.names():
+        return studies.built_in(study).written()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        data = parse_yaml(path)
+        if not isinstance(data, dict):
+            raise UsageError(f"{study}: expected a mapping with name, data and recipes, got {type(data).__name__}")
+        return data
+    raise UsageError(
+        f"no study is called {study!r}{did_you_mean(study, studies.names())}",
+        f"one of: {', '.join(studies.names())}; or a YAML file (`edgewright show quickstart > study.yaml`)",
+    )
+
+
+def output_folder(study: str) -> Path:
+    """``exported/<name>`` of a study, without reading more of it than its name."""
+    if study in studies.names():
+        return Path("exported") / study
+    name = study_data(study).get("name")
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise UsageError(f"{study}: name is missing or cannot be a folder's name (got {name!r})")
+    return Path("exported") / name
+
+
+def finished_folder(study: str) -> Path:
+    """The folder of a finished run: a path, or the name of a study in ``exported/``."""
+    path = Path(study)
+    return path if path.exists() else Path("exported") / study
+
+
+def apply_setting(data: Any, setting: str) -> None:
+    """Change one value of a study's YAML view, in place."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {setting}: expected key=value", "for example: --set benchmark.rounds=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {setting}: {text!r} is not a YAML value") from None
+    *path, last = key.split(".")
+    for part in path:
+        data = _inside(data, part, setting)
+    if not isinstance(data, dict):
+        raise UsageError(f"--set {setting}: there is nothing to set at {key!r}")
+    data[last] = value
+
+
+def _inside(data: Any, part: str, setting: str) -> Any:
+    """The child called ``part``: a key, or the stage or runtime of that name in a list."""
+    if isinstance(data, list):
+        return _in_list(data, part, setting)
+    known = list(data) if isinstance(data, dict) else []
+    if part not in known:
+        raise UsageError(f"--set {setting}: unknown key {part!r}{did_you_mean(part, known)}", _known(known))
+    if isinstance(data[part], str) and part == "data":
+        data[part] = {data[part]: {}}
+    if isinstance(data[part], dict) and part == "data":
+        [fields] = data[part].values()
+        return fields
+    return data[part]
+
+
+def _in_list(items: list[Any], part: str, setting: str) -> Any:
+    names = [item if isinstance(item, str) else next(iter(item)) for item in items]
+    if part not in names:
+        raise UsageError(f"--set {setting}: unknown key {part!r}{did_you_mean(part, names)}", _known(names))
+    index = names.index(part)
+    if isinstance(items[index], str):
+        items[index] = {part: {}}
+    return items[index][part]
+
+
+def _known(names: list[Any]) -> str:
+    return f"one of: {', '.join(map(str, names))}" if names else ""

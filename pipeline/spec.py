@@ -1,0 +1,124 @@
+"""Plain values: how an image becomes a network's input, and what a study may cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Positive = Annotated[int, Field(gt=0)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class Value(BaseModel):
+    """A frozen pydantic value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class InputSpec(Value):
+    """The only description of preprocessing, travelling with the weights as data.
+
+    A uint8 image of any size is resized so that its shorter edge is ``resize`` (antialiased
+    bilinear, half-pixel centres, rounded to uint8), cropped at the centre to ``size`` and
+    normalized: ``(x / 255 - mean) / std``.
+
+    Attributes:
+        size: (height, width) of the network's input, in pixels.
+        resize: shorter edge before the crop, in pixels; at least the larger of ``size``.
+        color: "RGB" (three channels, that order) or "L" (one grey channel).
+        mean: one value a channel, in units of the 0…1 image.
+        std: one positive value a channel, in units of the 0…1 image.
+    """
+
+    size: tuple[Positive, Positive]
+    resize: Positive
+    color: Literal["RGB", "L"] = "RGB"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (0.229, 0.224, 0.225)
+    interpolation: Literal["bilinear"] = "bilinear"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> InputSpec:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} value(s) for {self.color}")
+        if self.resize < max(self.size):
+            raise ValueError(f"resize {self.resize} is smaller than size {self.size}")
+        return self
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.color == "RGB" else 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one network input."""
+        return (self.channels, *self.size)
+
+    def fit(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and crop one uint8 image of any size to (height, width, channels)."""
+        import numpy as np
+
+        height, width = image_HWC.shape[:2]
+        scale = self.resize / min(height, width)
+        rows, columns = (max(self.resize, round(edge * scale)) for edge in (height, width))
+        top, left = (rows - self.size[0]) // 2, (columns - self.size[1]) // 2
+        vertical = resampling_matrix(height, rows)[top : top + self.size[0]]
+        horizontal = resampling_matrix(width, columns)[left : left + self.size[1]]
+        fitted = np.einsum("yh,hwc,xw->yxc", vertical, image_HWC, horizontal, optimize=True)
+        return np.clip(np.rint(fitted), 0, 255).astype(np.uint8)
+
+    def normalize(self, fitted_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Fitted uint8 images (N, H, W, C) to the network's float32 input (N, C, H, W)."""
+        import numpy as np
+
+        mean, std = np.float32(self.mean), np.float32(self.std)
+        normalized = (fitted_NHWC.astype(np.float32) / 255 - mean) / std
+        return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
+
+
+@lru_cache(maxsize=256)
+def resampling_matrix(source: int, target: int) -> NDArray[np.float32]:
+    """Weights (target, source) of antialiased bilinear resampling along one axis.
+
+    A triangle filter with half-pixel centres, widened by the scale when it shrinks: what
+    Pillow's ``BILINEAR`` and torch's ``antialias=True`` compute. Rows sum to one.
+
+    >>> resampling_matrix(2, 4).tolist()
+    [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
+    """
+    import numpy as np
+
+    scale = source / target
+    centre = (np.arange(target) + 0.5) * scale
+    distance = np.abs(np.arange(source) + 0.5 - centre[:, None]) / max(scale, 1.0)
+    weight = np.clip(1 - distance, 0, None)
+    matrix: NDArray[np.float32] = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    return matrix
+
+
+class Budget(Value):
+    """What a recommended model may cost.
+
+    Attributes:
+        max_drop: largest loss of top-1 against the reference model, as a fraction of 1.
+        max_latency_ms: largest p50 latency of one image, in milliseconds.
+        max_bytes: largest model file, in bytes.
+    """
+
+    max_drop: Ratio = 0.01
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    max_bytes: Positive | None = None
+
+
+def key_of(description: Any) -> str:
+    """The content key of JSON-ready data: 24 hex digits of its sha256."""
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

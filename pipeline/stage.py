@@ -1,0 +1,117 @@
+"""A stage is a value that does one step of the work; a recipe is a chain of stages."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.errors import UsageError
+from pipeline.plugin import Plugin, read
+from pipeline.progress import Progress, silent
+from pipeline.signals import StopSignal
+from pipeline.spec import Value
+
+if TYPE_CHECKING:
+    from pipeline.model import Model
+    from pipeline.dataset import Splits
+
+NOTHING, FLOAT, INT8, ARTIFACT = "nothing", "float model", "int8 model", "artifact"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may use besides its input. There is no test split in here.
+
+    Attributes:
+        data: train, calibration and validation images, fitted and normalized by one spec.
+        device: "cpu", "cuda" or "cuda:N"; where training runs.
+        seed: everything random in a stage is a function of it.
+        checkpoint: folder for this stage's unfinished work; None keeps nothing.
+        teacher: the model at the end of another recipe, by that recipe's name.
+        stop: asked between steps; raises when the run was told to end.
+    """
+
+    data: Splits
+    device: str = "cpu"
+    seed: int = 0
+    checkpoint: Path | None = None
+    teacher: Callable[[str], Model] | None = None
+    progress: Progress = silent
+    stop: StopSignal = field(default_factory=StopSignal)
+
+
+class Stage(Plugin):
+    """One step: calling it does the work and never changes its input.
+
+    ``takes`` lists what may go in and ``gives`` names what comes out: "nothing", "float
+    model", "int8 model" or "artifact". A recipe whose chain does not fit is refused when
+    it is built.
+    """
+
+    role: ClassVar[str] = "stage"
+    takes: ClassVar[tuple[str, ...]] = (FLOAT,)
+    gives: ClassVar[str] = FLOAT
+
+    @abstractmethod
+    def __call__(self, value: Any, context: Context) -> Any:
+        """Do the work on ``value`` (None for a first stage) and return the new value."""
+
+    def needs(self) -> tuple[str, ...]:
+        """Names of the recipes whose models this stage asks for."""
+        return ()
+
+
+class Recipe(Value):
+    """A name and a chain of stages, perhaps after another recipe's.
+
+    Attributes:
+        name: unique in its study; part of file names.
+        after: the recipe whose model this one starts from; "" for a fresh start.
+        stages: in order.
+    """
+
+    name: str
+    after: str = ""
+    stages: tuple[Stage, ...]
+
+    def written(self) -> list[Any]:
+        """The YAML view: a list whose first item may be ``after: NAME``."""
+        start = [{"after": self.after}] if self.after else []
+        return [*start, *(stage.written() for stage in self.stages)]
+
+
+def read_recipe(name: str, data: Any, where: str) -> Recipe:
+    """A recipe from its YAML view; the inverse of ``Recipe.written``."""
+    if not isinstance(data, list) or not data:
+        raise UsageError(f"{where}: expected a list of stages, got {data!r}")
+    after = ""
+    if isinstance(data[0], dict) and list(data[0]) == ["after"]:
+        after, data = str(data[0]["after"]), data[1:]
+    return Recipe(name=name, after=after, stages=tuple(read_stage(item, where) for item in data))
+
+
+def read_stage(data: Any, where: str) -> Stage:
+    """A stage from its YAML view; the inverse of ``Stage.written``."""
+    stage = read("stage", data, where)
+    assert isinstance(stage, Stage)
+    return stage
+
+
+def check_chain(stages: Iterable[Stage], where: str) -> str:
+    """What the chain gives in the end.
+
+    Raises:
+        UsageError: a stage takes something its predecessor does not give.
+    """
+    given, previous = NOTHING, "the start"
+    for stage in stages:
+        if given not in stage.takes:
+            raise UsageError(
+                f"{where}: {stage.kind} takes {' or '.join(stage.takes)}, but {previous} gives {given}",
+                "begin with a model family; train, prune and distil; then quantize; then export",
+            )
+        given, previous = stage.gives, stage.kind
+    return given

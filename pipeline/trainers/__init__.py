@@ -1,0 +1,1 @@
+"""Training: supervised and by distillation. They share one loop, ``fit.py``."""
