@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.artifact import Artifact as Artifact
-    from pipeline.bundle.verify import verify_folder as verify
+    from pipeline.bundle.verify import verify_folder as verify  # noqa: F401
     from pipeline.errors import EdgewrightError as EdgewrightError
     from pipeline.model import Model as Model
     from pipeline.report.comparison import compare as compare
-    from pipeline.results import Results as Results, read_results as read_results
+    from pipeline.results import Results as Results
+    from pipeline.results import read_results as read_results
     from pipeline.run import run as run
-    from pipeline.spec import Budget as Budget, InputSpec as InputSpec
-    from pipeline.stage import Context as Context, Recipe as Recipe, Stage as Stage
+    from pipeline.spec import Budget as Budget
+    from pipeline.spec import InputSpec as InputSpec
+    from pipeline.stage import Context as Context
+    from pipeline.stage import Recipe as Recipe
+    from pipeline.stage import Stage as Stage
     from pipeline.studies import built_in as built_in
-    from pipeline.study import Benchmark as Benchmark, Study as Study, load_study as load_study
+    from pipeline.study import Benchmark as Benchmark
+    from pipeline.study import Study as Study
+    from pipeline.study import load_study as load_study
 
 # Where each public name lives; loaded when first asked for, so that importing costs nothing.
 _PUBLIC = {
@@ -43,7 +49,7 @@ _PUBLIC = {
 }
 _RENAMED = {"verify": "verify_folder"}
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605 (a sorted list is a list)
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import CorruptFile, NewerFormat
 from pipeline.files import sha256_of, verify_files
-from pipeline.spec import InputSpec, Value
+from pipeline.spec import InputSpec, Value, key_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +124,16 @@ class Draft:
         (folder / PROBE).write_bytes(self.probe.to_bytes())
         sha256 = {name: sha256_of(folder / name) for name in (self.manifest.file, PROBE)}
         manifest = self.manifest.model_copy(update={"sha256": sha256})
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        data = manifest.model_dump(mode="json")
+        (folder / MANIFEST).write_text(json.dumps({**data, "seal": _seal(data)}, indent=1))
+
+
+def _seal(data: Any) -> str:
+    """The hash of a manifest, in the manifest, so that a flipped bit is seen there too."""
+    try:
+        return key_of(data)
+    except ValueError:  # NaN and infinity, which no manifest holds
+        return ""
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -137,6 +146,8 @@ def read_manifest(path: Path) -> Manifest:
     if version > SCHEMA_VERSION:
         cause = f"{path} has schema version {version}; this edgewright knows up to {SCHEMA_VERSION}"
         raise NewerFormat(cause, "pip install --upgrade edgewright")
+    if data.pop("seal", None) != _seal(data):
+        raise CorruptFile(f"{path} is not the manifest that was written", "export it again")
     try:
         return Manifest.model_validate(data)
     except ValidationError as error:

@@ -37,7 +37,7 @@ class Arrays:
     def save(self, folder: Path) -> None:
         import numpy as np
 
-        np.savez(folder / ARRAYS, **self.named)
+        np.savez(folder / ARRAYS, **dict(self.named))  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, folder: Path) -> Arrays:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json as json_format
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="edgewright",
-    help="Makes image classifiers ready for phones: trained, pruned, distilled, quantized, exported, verified, measured.",
+    help="Makes image classifiers ready for phones: trained, pruned, distilled, quantized, verified and measured.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -79,7 +78,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {**hints, **{p.name: p.annotation for p in shared}}
     command.__annotations__.pop("options")
-    del command.__wrapped__  # type: ignore[attr-defined]
+    del command.__wrapped__
     app.command(function.__name__.strip("_"))(command)
     return function
 
@@ -190,7 +189,8 @@ def compare(
     from pipeline.results import read_results
     from pipeline.settings import finished_folder
 
-    text = compare_results(*(read_results(finished_folder(name)) for name in (first, second)), force=force)
+    one, other = (read_results(finished_folder(name)) for name in (first, second))
+    text = compare_results(one, other, force=force)
     options.tell(text, {"comparison": text.splitlines()})
 
 
@@ -223,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

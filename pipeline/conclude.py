@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.assess import Answered
 from pipeline.dataset import DataSet
@@ -17,23 +20,54 @@ from pipeline.spec import Budget
 from pipeline.study import Study
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
-def conclude(
-    study: Study,
-    data: DataSet,
-    answered: Sequence[Answered],
-    ms_RSC: NDArray[np.float64],
-    stages: Sequence[StageRecord],
-) -> Results:
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured, before anything is concluded from it.
+
+    Attributes:
+        ms_RSC: latency samples (rounds, variants, calls), variants in the order of ``answered``.
+    """
+
+    study: Study
+    data: DataSet
+    answered: Sequence[Answered]
+    ms_RSC: NDArray[np.float64]
+
+    @property
+    def reference(self) -> int:
+        """The reference recipe on the first of the study's runtimes that measured it."""
+        kinds = [runtime.kind for runtime in self.study.runtimes]
+        recipes = [item.artifact.manifest.recipe for item in self.answered]
+        candidates = [index for index, name in enumerate(recipes) if name == self.study.reference]
+        return min(candidates, key=lambda index: kinds.index(self.answered[index].runtime.kind))
+
+    def right_N(self, index: int) -> NDArray[np.bool_]:
+        """Which test images a variant gets right."""
+        right_N: NDArray[np.bool_] = self.answered[index].test_NK.argmax(1) == self.data.test.labels_N
+        return right_N
+
+    def validation_top1(self, index: int) -> float:
+        labels_N = self.data.splits.validation.labels_N
+        return float((self.answered[index].validation_NK.argmax(1) == labels_N).mean())
+
+    def versus_parent(self, index: int) -> Interval | None:
+        """A variant's speed against the recipe it was made from, on the same runtime."""
+        medians_RS, item = np.median(self.ms_RSC, axis=2), self.answered[index]
+        parent = self.study.recipe(item.artifact.manifest.recipe).after
+        for other, candidate in enumerate(self.answered):
+            if candidate.artifact.manifest.recipe == parent and candidate.runtime == item.runtime:
+                return speed_ratio(medians_RS[:, other], medians_RS[:, index])
+        return None
+
+
+def conclude(measured: Measured, stages: Sequence[StageRecord]) -> Results:
     """Everything the run found. The budget is judged on validation; test is only reported."""
-    reference = find_reference(study, answered)
-    latency = summarize(ms_RSC, reference)
-    variants = [
-        _variant(study, data, answered, ms_RSC, reference, index, latency[index]) for index in range(len(answered))
-    ]
+    study, data, reference = measured.study, measured.data, measured.reference
+    latency = summarize(measured.ms_RSC, reference)
+    variants = [_variant(measured, index, latency[index]) for index in range(len(latency))]
     on_front = front([v.latency.p50_ms.value for v in variants], [v.top1.value for v in variants])
     marked = [variant.model_copy(update={"on_front": mark}) for variant, mark in zip(variants, on_front, strict=True)]
     return Results(
@@ -54,28 +88,12 @@ def conclude(
     )
 
 
-def find_reference(study: Study, answered: Sequence[Answered]) -> int:
-    """The reference recipe on the first of the study's runtimes that measured it."""
-    kinds = [runtime.kind for runtime in study.runtimes]
-    candidates = [i for i, item in enumerate(answered) if item.artifact.manifest.recipe == study.reference]
-    return min(candidates, key=lambda i: kinds.index(answered[i].runtime.kind))
-
-
-def _variant(
-    study: Study,
-    data: DataSet,
-    answered: Sequence[Answered],
-    ms_RSC: NDArray[np.float64],
-    reference: int,
-    index: int,
-    latency: Latency,
-) -> Variant:
-    item, manifest = answered[index], answered[index].artifact.manifest
-    right_N, base_N = _right(item, data), _right(answered[reference], data)
-    parent = study.recipe(manifest.recipe).after
-    versus_parent = _versus_parent(answered, ms_RSC, index, parent)
-    validation = _validation_top1(item, data)
-    drop = _validation_top1(answered[reference], data) - validation
+def _variant(measured: Measured, index: int, latency: Latency) -> Variant:
+    item, manifest = measured.answered[index], measured.answered[index].artifact.manifest
+    right_N = measured.right_N(index)
+    parent, versus_parent = measured.study.recipe(manifest.recipe).after, measured.versus_parent(index)
+    validation = measured.validation_top1(index)
+    drop = measured.validation_top1(measured.reference) - validation
     return Variant(
         recipe=manifest.recipe,
         format=manifest.format,
@@ -86,7 +104,7 @@ def _variant(
         correct=int(right_N.sum()),
         images=len(right_N),
         validation_top1=validation,
-        versus_reference=paired_difference(base_N, right_N),
+        versus_reference=paired_difference(measured.right_N(measured.reference), right_N),
         latency=latency,
         parent=parent,
         versus_parent=versus_parent,
@@ -96,7 +114,7 @@ def _variant(
         macs=manifest.macs,
         parity=item.parity,
         lineage=manifest.lineage,
-        within_budget=within(study.budget, drop, latency.p50_ms.value, item.artifact.bytes),
+        within_budget=within(measured.study.budget, drop, latency.p50_ms.value, item.artifact.bytes),
         on_front=False,
     )
 
@@ -110,29 +128,6 @@ def within(budget: Budget, drop: float, p50_ms: float, file_bytes: int) -> bool:
     fast = budget.max_latency_ms is None or p50_ms <= budget.max_latency_ms
     small = budget.max_bytes is None or file_bytes <= budget.max_bytes
     return drop <= budget.max_drop and fast and small
-
-
-def _right(item: Answered, data: DataSet) -> NDArray[np.bool_]:
-    right_N: NDArray[np.bool_] = item.test_NK.argmax(1) == data.test.labels_N
-    return right_N
-
-
-def _validation_top1(item: Answered, data: DataSet) -> float:
-    return float((item.validation_NK.argmax(1) == data.splits.validation.labels_N).mean())
-
-
-def _versus_parent(
-    answered: Sequence[Answered], ms_RSC: NDArray[np.float64], index: int, parent: str
-) -> Interval | None:
-    """The variant's speed against the recipe it was made from, on the same runtime."""
-    import numpy as np
-
-    runtime = answered[index].runtime
-    for other, item in enumerate(answered):
-        if item.artifact.manifest.recipe == parent and item.runtime == runtime:
-            medians_RS = np.median(ms_RSC, axis=2)
-            return speed_ratio(medians_RS[:, other], medians_RS[:, index])
-    return None
 
 
 def _note(parent: str, versus_parent: Interval | None) -> str:

@@ -40,7 +40,8 @@ def _fold(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
     convolution, norm = layers.get(str(source.target)), layers[str(node.target)]
     if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
         return False
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     convolution.weight, convolution.bias = fuse_conv_bn_weights(
         convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )

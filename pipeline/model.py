@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,19 @@ class Blueprint(Plugin):
     def build(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
         """The network that ``state`` belongs to, in eval mode."""
         module = self.skeleton()
-        module.load_state_dict(dict(state))
+        load_state(module, state)
         return module.eval()
+
+
+def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Load tensors that a module of the same classes gave.
+
+    They are marked with those classes' versions: unmarked ones count as ancient, and torchao's
+    observers would replace the least scale among them by their own.
+    """
+    marked = OrderedDict(state)
+    marked._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    module.load_state_dict(marked)
 
 
 def _read_blueprint(data: Any) -> Any:

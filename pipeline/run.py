@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.artifact import MANIFEST, Artifact, read_manifest
 from pipeline.assess import Answered, answer, time_all
-from pipeline.conclude import conclude
+from pipeline.conclude import Measured, conclude
 from pipeline.errors import UnavailableError
 from pipeline.execute import Workshop
 from pipeline.files import copy_files, folder_lock, sha256_of, sweep, write_files
@@ -78,7 +78,7 @@ def run(
                 artifact = Artifact.load(entry.folder)
                 answered += [answer(shop, artifact, step.key, runtime) for runtime in runtimes]
         ms_RSC = time_all(shop, study, answered)
-        results = conclude(study, data, answered, ms_RSC, shop.records)
+        results = conclude(Measured(study, data, answered, ms_RSC), shop.records)
         deliver(out, results, data, answered)
     return results
 

@@ -73,13 +73,14 @@ class InputSpec(Value):
         vertical = resampling_matrix(height, rows)[top : top + self.size[0]]
         horizontal = resampling_matrix(width, columns)[left : left + self.size[1]]
         fitted = np.einsum("yh,hwc,xw->yxc", vertical, image_HWC, horizontal, optimize=True)
-        return np.clip(np.rint(fitted), 0, 255).astype(np.uint8)
+        pixels: NDArray[np.uint8] = np.clip(np.rint(fitted), 0, 255).astype(np.uint8)
+        return pixels
 
     def normalize(self, fitted_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Fitted uint8 images (N, H, W, C) to the network's float32 input (N, C, H, W)."""
         import numpy as np
 
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         normalized = (fitted_NHWC.astype(np.float32) / 255 - mean) / std
         return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
 

@@ -15,8 +15,8 @@ from pipeline.signals import StopSignal
 from pipeline.spec import Value
 
 if TYPE_CHECKING:
-    from pipeline.model import Model
     from pipeline.dataset import Splits
+    from pipeline.model import Model
 
 NOTHING, FLOAT, INT8, ARTIFACT = "nothing", "float model", "int8 model", "artifact"
 

@@ -153,14 +153,19 @@ def _list(data: Any, where: str) -> list[Any]:
 def _check(study: Study) -> None:
     """Everything that can be known to be wrong before anything runs."""
     names = [recipe.name for recipe in study.recipes]
-    if not names:
-        raise UsageError(f"{study.name}: there are no recipes")
-    if len(set(names)) < len(names):
-        raise UsageError(f"{study.name}: two recipes have the same name")
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"{study.name}: {'two recipes have the same name' if names else 'there are no recipes'}")
     for recipe in study.recipes:
         _check_order(study, recipe, names)
         check_chain(study.chain(recipe.name), f"{study.name}.recipes.{recipe.name}")
     study.recipe(study.reference)
+    _check_exports(study)
+
+
+def _check_exports(study: Study) -> None:
+    """There is something to export, and every runtime opens one of the formats."""
+    if not study.exports or not study.runtimes:
+        raise UsageError(f"{study.name}: at least one export and one runtime are needed")
     for stage in study.exports:
         if stage.gives != ARTIFACT:
             raise UsageError(f"{study.name}.exports: {stage.kind} gives a {stage.gives}, not an artifact")
@@ -168,8 +173,6 @@ def _check(study: Study) -> None:
     for runtime in study.runtimes:
         if runtime.format not in formats:
             raise UsageError(f"{study.name}.runtimes: {runtime.kind} runs {runtime.format}, which nothing exports")
-    if not study.exports or not study.runtimes:
-        raise UsageError(f"{study.name}: at least one export and one runtime are needed")
 
 
 def _check_order(study: Study, recipe: Recipe, names: list[str]) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.errors import DataError
 from pipeline.dataset import DataSet, Samples, Source, assemble, split
+from pipeline.errors import DataError
 from pipeline.spec import InputSpec, Positive
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def _first_folder(root: Path, names: tuple[str, ...]) -> Path | None:
 
 def _divided(parts: dict[str, Path | None], spec: InputSpec, source: str) -> DataSet:
     train_folder, test_folder = parts["train"], parts["test"]
-    assert train_folder is not None and test_folder is not None
+    assert train_folder is not None
+    assert test_folder is not None
     classes = class_names(train_folder)
     train, _ = read_images(train_folder, classes, spec)
     test, files = read_images(test_folder, classes, spec)

@@ -66,7 +66,7 @@ class _Lowering:
         elif node.target is QUANTIZE:
             self.quantized[node] = self._quantize(node)
         elif node.target is DEQUANTIZE:
-            self.quantized[node] = self.quantized[node.args[0]]
+            self.quantized[node] = self.quantized[arguments(node)[0]]
 
     def _as_float(self, node: fx.Node) -> fx.Node:
         """The float value of a node: dequantized, computed before, or computed now."""
@@ -80,13 +80,14 @@ class _Lowering:
         return self.float[node]
 
     def _quantize(self, node: fx.Node) -> fx.Node:
-        source, scale, zero_point = node.args[0], node.args[1], node.args[2]
-        while source.target in CLAMPS and source.args[0] not in self.quantized:
-            source = source.args[0]
+        result, scale, zero_point, *_ = arguments(node)
+        source = result
+        while source.target in CLAMPS and arguments(source)[0] not in self.quantized:
+            source = arguments(source)[0]
         kernel = self._kernel(source, scale, zero_point)
         if kernel is not None:
             return kernel
-        value = self._as_float(node.args[0])
+        value = self._as_float(result)
         return self.graph.call_function(torch.quantize_per_tensor, (value, scale, zero_point, torch.quint8))
 
     def _kernel(self, source: fx.Node, scale: float, zero_point: int) -> fx.Node | None:
@@ -103,12 +104,13 @@ class _Lowering:
 
     def _float_layer(self, node: fx.Node) -> fx.Node:
         """A layer whose result is not quantized (the logits): int8 values computed in float."""
-        weight, bias = self._weight(node), self._bias(node)
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-        layer.weight = nn.Parameter(weight.dequantize(), requires_grad=False)
-        if bias is not None:
-            layer.bias = nn.Parameter(bias, requires_grad=False)
-        return self.graph.call_module(self._add(node, layer), (self._as_float(node.args[0]),))
+        x, _, *rest = arguments(node)
+        constants = {"weight": self._weight(node).dequantize(), "bias": self._bias(node)}
+        for name, tensor in constants.items():
+            self.root.register_buffer(f"{node.name}_{name}", tensor)
+        weight, bias = (self.graph.get_attr(f"{node.name}_{name}") for name in constants)
+        operator: Any = node.target
+        return self.graph.call_function(operator, (self._as_float(x), weight, bias, *rest[1:]))
 
     def _layer(self, node: fx.Node, scale: float, zero_point: int) -> str:
         weight, bias = self._weight(node), self._bias(node)
@@ -130,19 +132,32 @@ class _Lowering:
         return tensor
 
     def _bias(self, node: fx.Node) -> torch.Tensor | None:
-        return self._tensor(node.args[2]) if len(node.args) > 2 and node.args[2] is not None else None
+        _, _, *rest = arguments(node)
+        return self._tensor(rest[0]) if rest and rest[0] is not None else None
 
     def _weight(self, node: fx.Node) -> torch.Tensor:
         """The int8 weight of a layer as PyTorch's per-channel quantized tensor."""
-        constant, scales, zero_points = (self._tensor(value) for value in node.args[1].args[:3])
+        dequantize = arguments(node)[1]
+        constant, scales, zero_points = (self._tensor(value) for value in arguments(dequantize)[:3])
         return torch._make_per_channel_quantized_tensor(constant, scales.double(), zero_points.long(), 0)
 
 
+def arguments(node: fx.Node) -> tuple[Any, ...]:
+    """A node's positional arguments, untyped as graphs are."""
+    return node.args
+
+
 def _convolution(node: fx.Node, weight: torch.Tensor) -> nn.Module:
-    stride, padding, dilation, groups = (*node.args[3:], *([1, 1], [0, 0], [1, 1], 1)[len(node.args) - 3 :])
+    given = arguments(node)[3:]
+    defaults: tuple[Any, ...] = ([1, 1], [0, 0], [1, 1], 1)
+    stride, padding, dilation, groups = (*given, *defaults[len(given) :])
     channels, kernel = weight.shape[1] * groups, tuple(weight.shape[2:])
-    return kernels.Conv2d(channels, weight.shape[0], kernel, tuple(stride), tuple(padding), tuple(dilation), groups)
+    layer: nn.Module = kernels.Conv2d(
+        channels, weight.shape[0], kernel, tuple(stride), tuple(padding), tuple(dilation), groups
+    )
+    return layer
 
 
 def _linear(_node: fx.Node, weight: torch.Tensor) -> nn.Module:
-    return kernels.Linear(weight.shape[1], weight.shape[0])
+    layer: nn.Module = kernels.Linear(weight.shape[1], weight.shape[0])
+    return layer

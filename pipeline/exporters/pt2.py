@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.exporters.exporter import Exporter, captured
 from pipeline.hush import hushed
 from pipeline.model import Model
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ExportPt2(Exporter):
@@ -21,4 +24,11 @@ class ExportPt2(Exporter):
         import torch
 
         with hushed():
-            torch.export.save(captured(model, self.batch), path)
+            torch.export.save(anonymous(captured(model, self.batch)), path)
+
+
+def anonymous(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Remove, in place, the source lines and paths that PyTorch writes beside every node."""
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program

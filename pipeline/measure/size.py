@@ -31,4 +31,4 @@ def count_macs(blueprint: Blueprint, spec: InputSpec) -> int:
     module = float_network(blueprint)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(1, *spec.shape))
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2

@@ -65,5 +65,5 @@ def prepared(module: nn.Module) -> nn.Module:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 0.1
         if hasattr(layer, "inplace"):
-            layer.inplace = False
+            layer.inplace = False  # type: ignore[assignment]
     return module

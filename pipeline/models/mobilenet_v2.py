@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,7 +27,8 @@ class MobileNetV2(Architecture):
         from torch import nn
         from torchvision.models import mobilenet_v2
 
-        module = mobilenet_v2(num_classes=classes, width_mult=self.width)
+        module: Any = mobilenet_v2(num_classes=classes, width_mult=self.width)
         stem = module.features[0][0]
         module.features[0][0] = nn.Conv2d(channels, stem.out_channels, 3, self.stem_stride, 1, bias=False)
-        return module
+        network: nn.Module = module
+        return network

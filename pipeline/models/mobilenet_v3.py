@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,8 @@ class MobileNetV3(Architecture):
         from torchvision.models import mobilenet_v3_large, mobilenet_v3_small
 
         family = mobilenet_v3_small if self.size == "small" else mobilenet_v3_large
-        module = family(num_classes=classes, width_mult=self.width)
+        module: Any = family(num_classes=classes, width_mult=self.width)
         stem = module.features[0][0]
         module.features[0][0] = nn.Conv2d(channels, stem.out_channels, 3, self.stem_stride, 1, bias=False)
-        return module
+        network: nn.Module = module
+        return network

@@ -24,7 +24,7 @@ class ResNet18(Architecture):
         from torch import nn
         from torchvision.models import resnet18
 
-        module = resnet18(num_classes=classes)
+        module: nn.Module = resnet18(num_classes=classes)
         kernel, stride = (7, 2) if self.stem_stride == 4 else (3, 1)
         module.conv1 = nn.Conv2d(channels, 64, kernel, stride, kernel // 2, bias=False)
         if self.stem_stride == 1:

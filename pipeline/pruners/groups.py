@@ -196,8 +196,7 @@ class _Follower:
 
 # Operations that treat every channel alike and by itself.
 _KEEPING = frozenset(
-    "relu relu6 hardtanh hardswish hardsigmoid silu sigmoid gelu dropout adaptive_avg_pool2d avg_pool2d "
-    "max_pool2d flatten mean contiguous".split()
+    ["relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "dropout", "adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "flatten", "mean", "contiguous"]
 )
 _KEEPING_LAYERS = frozenset({name.replace("_", "") for name in _KEEPING} | {"identity", "dropout2d"})
 

@@ -35,7 +35,6 @@ class Resized(Blueprint):
 
 def resize(layer: nn.Module, outputs: int, inputs: int) -> None:
     """Give one layer other widths, in place; its weights lose their meaning."""
-    import torch
     from torch import nn
 
     def fresh(tensor: torch.Tensor | None, *shape: int) -> nn.Parameter | None:

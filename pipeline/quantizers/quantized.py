@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.folding import folded
 from pipeline.hush import hushed
-from pipeline.model import AnyBlueprint, Blueprint, Model
+from pipeline.model import AnyBlueprint, Blueprint, Model, load_state
 from pipeline.spec import InputSpec
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ class Quantized(Blueprint):
     of: AnyBlueprint
     input: InputSpec
 
-    def skeleton(self) -> nn.Module:
+    def skeleton(self) -> fx.GraphModule:
         return prepare(self.of.skeleton(), self.input)
 
     def build(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
         prepared = self.skeleton()
-        prepared.load_state_dict(dict(state))
+        load_state(prepared, state)
         return convert(prepared)
 
 
@@ -105,7 +105,7 @@ def round_biases(prepared: fx.GraphModule) -> None:
     for node in prepared.graph.nodes:
         if str(node.target) not in ("aten.conv2d.default", "aten.linear.default") or len(node.args) < 3:
             continue
-        x_scale, weight_scale = (prepared.get_submodule(str(arg.target)).scale for arg in node.args[:2])
+        x_scale, weight_scale = (prepared.get_buffer(f"{quantizer.target}.scale") for quantizer in node.args[:2])
         bias, step = prepared.get_parameter(str(node.args[2].target)), x_scale * weight_scale
         with torch.no_grad():
             bias.copy_(torch.round(bias / step) * step)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import CorruptFile
 from pipeline.files import write_files
+from pipeline.model import load_state
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ def load_checkpoint(folder: Path | None, module: nn.Module, optimizer: torch.opt
         return 0
     tensors = _verified(folder / FILE)
     step = int(tensors.pop(STEP))
-    module.load_state_dict({name.removeprefix(MODULE): t for name, t in tensors.items() if name.startswith(MODULE)})
+    load_state(module, {name.removeprefix(MODULE): t for name, t in tensors.items() if name.startswith(MODULE)})
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(OPTIMIZER):

@@ -49,7 +49,7 @@ def fit(
     loss: Loss,
     plan: Plan,
     context: Context,
-    before_epoch: Callable[[int], None] = lambda epoch: None,
+    before_epoch: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Train ``module`` in place, on the context's device; resume from its checkpoint.
 
@@ -64,7 +64,7 @@ def fit(
     import torch
 
     feed = Feed(context, plan)
-    module.to(context.device, memory_format=torch.channels_last)
+    module.to(context.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(module, plan)
     first = load_checkpoint(context.checkpoint, module, optimizer)
     saved_at = time.monotonic()
@@ -80,7 +80,7 @@ def fit(
                 save_checkpoint(context.checkpoint, module, optimizer, step + 1)
                 context.stop.check()
                 saved_at = time.monotonic()
-    module.to("cpu", memory_format=torch.contiguous_format)
+    module.to("cpu").to(memory_format=torch.contiguous_format)
 
 
 class Feed:
@@ -145,13 +145,13 @@ def train_step(
 def one_cycle(step: int, total: int, plan: Plan) -> float:
     """Learning rate of a step: a cosine up to ``plan.lr`` and a longer one down to nothing."""
     peak = max(1.0, plan.warmup * total)
-    position = (step + 1) / peak if step < peak else 1 + (step + 1 - peak) / max(1.0, total - peak)
+    done = step + 1
+    position = done / peak if done <= peak else 1 + (done - peak) / (total - peak)
     return plan.lr * (1 - math.cos(math.pi * min(position, 1.999))) / 2
 
 
 def imitation(logits_NK: torch.Tensor, wanted_NK: torch.Tensor, temperature: float) -> torch.Tensor:
     """T² · KL(wanted ‖ logits), both softened by the temperature T: a scalar of at least 0."""
-    import torch
     from torch.nn import functional as F
 
     student = F.log_softmax(logits_NK.float() / temperature, 1)

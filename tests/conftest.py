@@ -1,0 +1,85 @@
+"""What every test may use: real digits, a tiny trained network, and its int8 twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, settings
+
+from pipeline.data.digits import Digits
+from pipeline.dataset import DataSet
+from pipeline.model import Model
+from pipeline.models.mobilenet_v3 import MobileNetV3
+from pipeline.quantizers.post_training import PostTraining
+from pipeline.stage import Context
+from pipeline.trainers.supervised import Train
+
+settings.register_profile(
+    "house",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=25,
+    phases=[Phase.explicit, Phase.generate],  # shrinking would train for minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("house")
+
+TINY = MobileNetV3(size="small", width=0.25, stem_stride=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_they_were() -> Iterator[None]:
+    """A session opened by a test may set the process's thread count."""
+    yield
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> DataSet:
+    """The real scans, fitted to 16 pixels."""
+    return Digits(size=16).load()
+
+
+@pytest.fixture(scope="session")
+def full_context(digits: DataSet) -> Context:
+    """All training images."""
+    return Context(digits.splits)
+
+
+@pytest.fixture(scope="session")
+def context(digits: DataSet) -> Context:
+    """A few images, for what only needs some."""
+    splits = digits.splits
+    few = {
+        "train": splits.train.take(np.arange(96)),
+        "calibration": splits.calibration.take(np.arange(64)),
+        "validation": splits.validation.take(np.arange(64)),
+    }
+    return Context(replace(splits, **few))
+
+
+@pytest.fixture(scope="session")
+def untrained(context: Context) -> Model:
+    return TINY(None, context)
+
+
+@pytest.fixture(scope="session")
+def trained(full_context: Context) -> Model:
+    """A network small enough to train in seconds and good enough to lose something."""
+    return Train(epochs=8, augment="none", lr=0.1)(TINY(None, full_context), full_context)
+
+
+@pytest.fixture(scope="session")
+def int8(trained: Model, full_context: Context) -> Model:
+    return PostTraining()(trained, full_context)

@@ -1,0 +1,248 @@
+"""What every exporter promises: a whole artifact that answers like the model it came from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from faults import flip_bit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import fingerprint, hand_made
+from torch import nn
+
+from pipeline.artifact import MANIFEST, PROBE, Artifact, read_manifest
+from pipeline.errors import CorruptFile, UnavailableError
+from pipeline.files import sha256_of
+from pipeline.measure.size import count_macs, count_params
+from pipeline.model import Model
+from pipeline.plugin import discover
+from pipeline.quantizers.post_training import PostTraining
+from pipeline.stage import Context
+
+EXPORTERS = {kind: plugin for kind, plugin in discover("stage").items() if plugin.gives == "artifact"}
+RUNTIMES = {kind: plugin for kind, plugin in discover("runtime").items() if not plugin.missing()}
+PRECISIONS = ("float", "int8")
+ArtifactOf = Callable[[str, str], Artifact]
+PAIRS = [(e, r) for e in EXPORTERS for r in RUNTIMES if EXPORTERS[e].format == RUNTIMES[r].format]
+
+every_exporter = pytest.mark.parametrize("exporter", EXPORTERS)
+every_precision = pytest.mark.parametrize("precision", PRECISIONS)
+every_pair = pytest.mark.parametrize(("exporter", "runtime"), PAIRS)
+
+
+@pytest.fixture(scope="module")
+def artifact_of(
+    trained: Model, int8: Model, full_context: Context, tmp_path_factory: pytest.TempPathFactory
+) -> ArtifactOf:
+    """The artifact of the tiny trained network by exporter and precision; each is made once."""
+
+    @cache
+    def make(exporter: str, precision: str) -> Artifact:
+        model = {"float": trained, "int8": int8}[precision]
+        folder = tmp_path_factory.mktemp(f"{exporter}-{precision}")
+        EXPORTERS[exporter]()(model, full_context).save(folder)
+        return Artifact.load(folder)
+
+    return make
+
+
+def answers(runtime: str, artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
+    """What the artifact's probe expects, and what a runtime says, one image a call."""
+    probe = artifact.probe()
+    session = RUNTIMES[runtime]().open(artifact, threads=1)
+    x_NCHW = artifact.manifest.input.normalize(probe.fitted_NHWC)
+    return probe.logits_NK, np.concatenate([session(x_NCHW[i : i + 1]) for i in range(len(x_NCHW))])
+
+
+def test_every_exporter_has_a_runtime() -> None:
+    assert {exporter for exporter, _ in PAIRS} == set(EXPORTERS)
+
+
+@every_exporter
+@every_precision
+def test_manifest_is_complete(exporter: str, precision: str, artifact_of: ArtifactOf, trained: Model) -> None:
+    artifact = artifact_of(exporter, precision)
+    manifest = artifact.manifest
+    assert manifest.format == EXPORTERS[exporter].format
+    assert manifest.integer == (precision == "int8")
+    assert (manifest.input, manifest.classes) == (trained.spec, trained.classes)
+    assert manifest.params == count_params(trained.blueprint)
+    assert manifest.macs == count_macs(trained.blueprint, trained.spec)
+    assert manifest.sha256 == {name: sha256_of(artifact.folder / name) for name in (manifest.file, PROBE)}
+    assert {path.name for path in artifact.folder.iterdir()} == {manifest.file, PROBE, MANIFEST}
+    assert "torch" in manifest.tools
+    assert all(version[0].isdigit() for version in manifest.tools.values())
+    assert artifact.bytes == artifact.path.stat().st_size > 0
+
+
+@every_exporter
+@every_precision
+def test_probe_is_the_models_answers_on_validation_images(
+    exporter: str, precision: str, artifact_of: ArtifactOf, trained: Model, int8: Model, full_context: Context
+) -> None:
+    probe = artifact_of(exporter, precision).probe()
+    assert np.array_equal(probe.fitted_NHWC, full_context.data.validation.fitted_NHWC[:32])
+    model = {"float": trained, "int8": int8}[precision]
+    assert np.array_equal(probe.logits_NK, model.logits_NK(model.spec.normalize(probe.fitted_NHWC)))
+
+
+@every_pair
+def test_float_answers_are_the_models(exporter: str, runtime: str, artifact_of: ArtifactOf) -> None:
+    wanted, found = answers(runtime, artifact_of(exporter, "float"))
+    assert (found.shape, found.dtype) == (wanted.shape, np.float32)
+    assert np.abs(found - wanted).max() <= 1e-3 * np.abs(wanted).max()
+    assert np.array_equal(found.argmax(1), wanted.argmax(1))
+
+
+@every_pair
+def test_int8_answers_are_the_reference_modules(exporter: str, runtime: str, artifact_of: ArtifactOf) -> None:
+    wanted, found = answers(runtime, artifact_of(exporter, "int8"))
+    assert (found.argmax(1) == wanted.argmax(1)).mean() >= 0.96  # 31 of 32
+    sqnr_db = 10 * np.log10((wanted**2).sum() / max(((found - wanted) ** 2).sum(), 1e-12))
+    assert sqnr_db >= 20
+
+
+@every_pair
+@every_precision
+def test_as_many_images_a_call_as_the_manifest_says(
+    exporter: str, runtime: str, precision: str, artifact_of: ArtifactOf
+) -> None:
+    artifact = artifact_of(exporter, precision)
+    probe, batch = artifact.probe(), artifact.manifest.batch or 7
+    found = RUNTIMES[runtime]().open(artifact, threads=1)(artifact.manifest.input.normalize(probe.fitted_NHWC[:batch]))
+    assert np.array_equal(found.argmax(1), probe.logits_NK[:batch].argmax(1))
+
+
+@every_pair
+def test_a_session_gives_fresh_arrays(exporter: str, runtime: str, artifact_of: ArtifactOf) -> None:
+    """A second answer does not overwrite the first."""
+    artifact = artifact_of(exporter, "float")
+    session = RUNTIMES[runtime]().open(artifact, threads=1)
+    x_NCHW = artifact.manifest.input.normalize(artifact.probe().fitted_NHWC)
+    first = session(x_NCHW[:1])
+    kept = first.copy()
+    session(x_NCHW[1:2])
+    assert np.array_equal(first, kept)
+
+
+@every_pair
+def test_what_a_runtime_cannot_open_is_named(exporter: str, runtime: str, artifact_of: ArtifactOf, tmp_path: Path) -> None:
+    artifact = artifact_of(exporter, "float")
+    broken = Artifact(tmp_path, artifact.manifest)
+    broken.path.write_bytes(b"not a network" * 40)
+    with pytest.raises(UnavailableError, match=str(broken.path)) as caught:
+        RUNTIMES[runtime]().open(broken, threads=1)
+    assert len(caught.value.lines()) <= 6
+
+
+@every_exporter
+@every_precision
+def test_the_file_tells_nothing_of_where_it_was_made(exporter: str, precision: str, artifact_of: ArtifactOf) -> None:
+    content = artifact_of(exporter, precision).path.read_bytes()
+    told = [b"site-packages", b"stack_trace", os.getcwd().encode(), sys.prefix.encode(), tempfile.gettempdir().encode()]
+    if exporter == "ExportOnnx":
+        told += [b".py", b"forward("]
+    assert [word for word in told if word in content] == []
+
+
+@every_exporter
+@settings(max_examples=6)
+@given(name=st.sampled_from(["model", PROBE, MANIFEST]), position=st.integers(0, 10**9))
+def test_a_flipped_bit_is_refused_and_named(
+    exporter: str, name: str, position: int, artifact_of: ArtifactOf, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    artifact = artifact_of(exporter, "int8")
+    folder = tmp_path_factory.mktemp("flipped") / "artifact"
+    shutil.copytree(artifact.folder, folder)
+    path = folder / (artifact.manifest.file if name == "model" else name)
+    flip_bit(path, position)
+    with pytest.raises(CorruptFile, match=path.name):
+        Artifact.load(folder)
+
+
+@every_exporter
+def test_exporting_changes_neither_model(
+    exporter: str, trained: Model, int8: Model, artifact_of: ArtifactOf, full_context: Context
+) -> None:
+    x_NCHW = full_context.data.validation.x_NCHW(0, 32)
+    before = fingerprint(trained), trained.logits_NK(x_NCHW).tobytes()
+    EXPORTERS[exporter]()(trained, full_context)
+    assert (fingerprint(trained), trained.logits_NK(x_NCHW).tobytes()) == before
+    assert np.array_equal(artifact_of(exporter, "int8").probe().logits_NK, int8.logits_NK(x_NCHW))
+
+
+class Wide(nn.Module):
+    """Mostly weights, so that a file's size is theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 64, 3, padding=1), nn.Conv2d(64, 512, 3, padding=1)
+        self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
+
+    def forward(self, x):  # noqa: ANN001, ANN201
+        x = self.pool(self.relu(self.two(self.relu(self.one(x)))))
+        return self.head(x.flatten(1))
+
+
+@pytest.fixture(scope="module")
+def wide(context: Context) -> tuple[Model, Model]:
+    model = replace(hand_made(Wide, channels=1), spec=context.data.spec, classes=context.data.classes)
+    return model, PostTraining()(model, context)
+
+
+@every_exporter
+def test_int8_files_are_a_fraction(exporter: str, wide: tuple[Model, Model], context: Context) -> None:
+    big, small = (len(EXPORTERS[exporter]()(model, context).content) for model in wide)
+    assert small < 0.45 * big
+
+
+# --- ONNX ------------------------------------------------------------------------------------
+
+
+def optimized(artifact: Artifact, path: Path) -> onnx.ModelProto:
+    """The graph that ONNX Runtime makes of an artifact."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
+    return onnx.load(path)
+
+
+def test_onnx_runtime_finds_its_integer_kernels(artifact_of: ArtifactOf, tmp_path: Path) -> None:
+    nodes = [node.op_type for node in optimized(artifact_of("ExportOnnx", "int8"), tmp_path / "o.onnx").graph.node]
+    assert nodes.count("QLinearConv") > 30
+    assert {"Conv", "FusedConv", "ReduceMean", "Relu"} & set(nodes) == set()
+
+
+@every_precision
+def test_onnx_is_valid_and_named(precision: str, artifact_of: ArtifactOf, trained: Model) -> None:
+    model = onnx.load(artifact_of("ExportOnnx", precision).path)
+    onnx.checker.check_model(model, full_check=True)
+    [given_], [answer] = model.graph.input, model.graph.output
+    assert (given_.name, answer.name) == ("input", "logits")
+    assert [d.dim_value for d in given_.type.tensor_type.shape.dim] == [1, *trained.spec.shape]
+    assert [d.dim_value for d in answer.type.tensor_type.shape.dim] == [1, len(trained.classes)]
+    assert [imported.version for imported in model.opset_import if not imported.domain] == [21]
+
+
+def test_no_batch_norm_is_left_in_the_file(artifact_of: ArtifactOf) -> None:
+    nodes = {node.op_type for node in onnx.load(artifact_of("ExportOnnx", "float").path).graph.node}
+    assert "Conv" in nodes
+    assert "BatchNormalization" not in nodes
+    assert "Dropout" not in nodes
+
+
+def test_the_manifest_is_read_back_as_it_was(artifact_of: ArtifactOf) -> None:
+    artifact = artifact_of("ExportOnnx", "float")
+    assert read_manifest(artifact.folder / MANIFEST) == artifact.manifest

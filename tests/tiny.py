@@ -1,0 +1,88 @@
+"""Small networks: every family at its least width, and models of hand-written modules."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from pipeline.model import Blueprint, Model
+from pipeline.models.architecture import Architecture
+from pipeline.models.mobilenet_v2 import MobileNetV2
+from pipeline.models.mobilenet_v3 import MobileNetV3
+from pipeline.models.resnet import ResNet18
+from pipeline.spec import InputSpec
+
+FAMILIES: dict[str, Architecture] = {
+    "resnet18": ResNet18(stem_stride=1),
+    "mobilenet_v2": MobileNetV2(width=0.25, stem_stride=1),
+    "mobilenet_v3_small": MobileNetV3(size="small", width=0.25, stem_stride=1),
+    "mobilenet_v3_large": MobileNetV3(size="large", width=0.25, stem_stride=1),
+}
+WORKSHOP: dict[str, Callable[[], nn.Module]] = {}
+
+
+class HandMade(Blueprint):
+    """A module from the workshop, by its name; known to the tests only."""
+
+    kind: ClassVar[str] = "HandMade"
+    name: str
+
+    def skeleton(self) -> nn.Module:
+        return WORKSHOP[self.name]().eval()
+
+
+def hand_made(build: Callable[[], nn.Module], edge: int = 8, channels: int = 3, seed: int = 0) -> Model:
+    """A model around the module that ``build`` makes, with random weights and statistics."""
+    WORKSHOP[build.__name__] = build
+    blueprint = HandMade(name=build.__name__)
+    torch.manual_seed(seed)
+    module = randomized(blueprint.skeleton(), seed)
+    spec = InputSpec(size=(edge, edge), resize=edge, color="RGB" if channels == 3 else "L", **_plain(channels))
+    return Model(module, blueprint, module.state_dict(), spec, ("a", "b"))
+
+
+def _plain(channels: int) -> dict[str, tuple[float, ...]]:
+    return {"mean": (0.5,) * channels, "std": (0.25,) * channels}
+
+
+def randomized(module: nn.Module, seed: int) -> nn.Module:
+    """Give every BatchNorm statistics, scales and shifts as training would, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
+            shape = layer.running_mean.shape
+            layer.running_mean.copy_(torch.randn(shape, generator=generator) * 0.1)
+            layer.running_var.copy_(torch.rand(shape, generator=generator) + 0.5)
+            if layer.affine:
+                with torch.no_grad():
+                    layer.weight.copy_(torch.rand(shape, generator=generator) + 0.5)
+                    layer.bias.copy_(torch.randn(shape, generator=generator) * 0.1)
+    return module
+
+
+def family(name: str, like: Model, seed: int = 0) -> Model:
+    """An untrained network of a family, with the input and classes of ``like``."""
+    from pipeline.models.architecture import Network
+
+    torch.manual_seed(seed)
+    blueprint = Network(family=FAMILIES[name], channels=like.spec.channels, classes=len(like.classes))
+    module = randomized(blueprint.skeleton(), seed)
+    return replace(like, module=module, blueprint=blueprint, state=module.state_dict())
+
+
+def inputs(model: Model, count: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, *model.spec.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def fingerprint(model: Model) -> str:
+    """A hash of every tensor of a model: of its state and of its module."""
+    digest = hashlib.sha256()
+    for tensors in (model.state, model.module.state_dict()):
+        for name in sorted(tensors):
+            digest.update(name.encode() + tensors[name].detach().numpy().tobytes())
+    return digest.hexdigest()
