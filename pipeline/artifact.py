@@ -35,6 +35,7 @@ class Manifest(Value):
         lineage: every stage with its fields, first to last, and the data's digest.
         tools: versions of what made the file.
         sha256: of every other file in the folder.
+        seal: hash of all the fields above, so that the manifest vouches for itself too.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -50,6 +51,15 @@ class Manifest(Value):
     lineage: tuple[Mapping[str, Any], ...]
     tools: Mapping[str, str]
     sha256: Mapping[str, str] = {}
+    seal: str = ""
+
+    def sealed(self, sha256: Mapping[str, str]) -> Manifest:
+        """This manifest, vouching for files with these hashes."""
+        open_manifest = self.model_copy(update={"sha256": dict(sha256), "seal": ""})
+        return open_manifest.model_copy(update={"seal": key_of(open_manifest.model_dump(mode="json"))})
+
+    def to_text(self) -> str:
+        return self.model_dump_json(indent=1)
 
 
 @dataclass(frozen=True)
@@ -123,33 +133,26 @@ class Draft:
         (folder / self.manifest.file).write_bytes(self.content)
         (folder / PROBE).write_bytes(self.probe.to_bytes())
         sha256 = {name: sha256_of(folder / name) for name in (self.manifest.file, PROBE)}
-        manifest = self.manifest.model_copy(update={"sha256": sha256})
-        data = manifest.model_dump(mode="json")
-        (folder / MANIFEST).write_text(json.dumps({**data, "seal": _seal(data)}, indent=1))
-
-
-def _seal(data: Any) -> str:
-    """The hash of a manifest, in the manifest, so that a flipped bit is seen there too."""
-    try:
-        return key_of(data)
-    except ValueError:  # NaN and infinity, which no manifest holds
-        return ""
+        (folder / MANIFEST).write_text(self.manifest.sealed(sha256).to_text(), encoding="utf-8")
 
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest at ``path``; see ``Artifact.load`` for what it raises."""
     try:
-        data = json.loads(path.read_text())
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
         version = int(data["schema_version"])
     except (OSError, ValueError, KeyError, TypeError):
         raise CorruptFile(f"{path} is missing or is not a manifest", "export it again") from None
     if version > SCHEMA_VERSION:
         cause = f"{path} has schema version {version}; this edgewright knows up to {SCHEMA_VERSION}"
         raise NewerFormat(cause, "pip install --upgrade edgewright")
-    if data.pop("seal", None) != _seal(data):
-        raise CorruptFile(f"{path} is not the manifest that was written", "export it again")
     try:
-        return Manifest.model_validate(data)
+        manifest = Manifest.model_validate(data)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:3])
         raise CorruptFile(f"{path} is damaged: {fields}", "export it again") from None
+    # Comparing the whole text finds even a byte that JSON does not care about.
+    if manifest.sealed(manifest.sha256).to_text() != text:
+        raise CorruptFile(f"{path} is not the file that was written", "export it again")
+    return manifest

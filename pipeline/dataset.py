@@ -106,7 +106,7 @@ def read_source(data: Any, where: str = "data") -> Source:
     """A data set from its YAML view: ``kind``, ``kind:text`` or ``{kind: {field: value}}``."""
     if isinstance(data, str) and ":" in data:
         kind, _, text = data.partition(":")
-        plugin = lookup("data", kind)
+        plugin = lookup("data", kind, where)
         assert issubclass(plugin, Source)
         return plugin.from_text(text)
     source = read("data", data, where)

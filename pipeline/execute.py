@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipeline.artifact import Draft
 from pipeline.dataset import DataSet
-from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, ResourceError, StageFailed
+from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, ResourceError, StageFailed, UnavailableError
 from pipeline.measure.parity import compare_logits
 from pipeline.model import Model
 from pipeline.plan import Step
@@ -37,6 +37,7 @@ class Workshop:
     """Where steps are done: the data, the store, and what has been done so far.
 
     Attributes:
+        device: where training runs, as asked for; it is looked for when something is trained.
         total: how many pieces of work the run has, for the progress lines.
         records: one a finished piece, in order.
     """
@@ -98,11 +99,12 @@ class Workshop:
         import torch
 
         torch.set_num_threads(self.threads)
+        device = usable_device(self.device)
         before = self.model(step.before) if step.before else None
         with shown(self.console, step.label) as progress:
             context = Context(
                 self.data.splits,
-                self.device,
+                device,
                 self.seed,
                 self.store.checkpoint(step.key),
                 lambda name: self.model(step.teachers[name]),
@@ -135,6 +137,24 @@ def reloaded(value: Model, store: Store) -> Iterator[Model]:
     with temporary_folder(store.root) as folder:
         value.save(folder)
         yield Model.load(folder)
+
+
+def usable_device(device: str) -> str:
+    """The device to train on: "auto" is the first GPU, or the CPU where there is none.
+
+    Raises:
+        UnavailableError: the one asked for is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        cause = f"device {device!r} cannot be used: {str(error).splitlines()[0]}"
+        raise UnavailableError(cause, "use --device cpu, or see `edgewright doctor`") from error
+    return device
 
 
 def _signed(draft: Draft, step: Step) -> Draft:

@@ -37,6 +37,8 @@ def _fold(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
     source = node.args[0]
     if not isinstance(source, fx.Node) or len(source.users) > 1:
         return False
+    if sum(other.target == source.target for other in node.graph.nodes) > 1:
+        return False  # a convolution used twice
     convolution, norm = layers.get(str(source.target)), layers[str(node.target)]
     if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
         return False

@@ -106,8 +106,11 @@ def _is_plugin_of(value: object, module: ModuleType) -> TypeGuard[type[Plugin]]:
     )
 
 
-def lookup(role: str, kind: str) -> type[Plugin]:
+def lookup(role: str, kind: str, where: str) -> type[Plugin]:
     """The plug-in of that name.
+
+    Args:
+        where: the place that names it, for the message.
 
     Raises:
         UsageError: there is none; the message suggests the nearest name.
@@ -115,23 +118,24 @@ def lookup(role: str, kind: str) -> type[Plugin]:
     """
     known = discover(role)
     if kind not in known:
-        raise UsageError(f"unknown {role} {kind!r}{did_you_mean(kind, known)}", f"one of: {', '.join(sorted(known))}")
+        cause = f"{where}: unknown {role} {kind!r}{did_you_mean(kind, known)}"
+        raise UsageError(cause, f"one of: {', '.join(sorted(known))}")
     plugin = known[kind]
     if plugin.missing():
         raise UnavailableError(
-            f"{kind} needs {', '.join(plugin.missing())}, which is not installed",
+            f"{where}: {kind} needs {', '.join(plugin.missing())}, which is not installed",
             f"pip install 'edgewright[{plugin.extra}]'",
         )
     return plugin
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[object]) -> str:
     """`` — did you mean 'x'?``, or nothing where no known word is near.
 
     >>> did_you_mean("epoch", ["epochs", "lr"])
     " — did you mean 'epochs'?"
     """
-    lowered = {name.lower(): name for name in known}
+    lowered = {str(name).lower(): str(name) for name in known}
     near = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.5)
     return f" — did you mean {lowered[near[0]]!r}?" if near else ""
 
@@ -139,7 +143,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def read(role: str, data: Any, where: str) -> Plugin:
     """A plug-in from its YAML view: ``Name`` or ``{Name: {field: value}}``."""
     kind, fields = _name_and_fields(data, where)
-    plugin = lookup(role, kind)
+    plugin = lookup(role, kind, where)
     return build(plugin, fields, f"{where}.{kind}")
 
 
@@ -168,6 +172,18 @@ def build(cls: type[V], fields: Any, where: str) -> V:
 def _complaint(cls: type[Value], item: Any, where: str) -> str:
     path = ".".join([where, *(str(part) for part in item["loc"])])
     if item["type"] == "extra_forbidden":
-        return f"{path}: unknown key{did_you_mean(str(item['loc'][-1]), cls.model_fields)}"
+        return f"{path}: unknown key{did_you_mean(item['loc'][-1], _fields_at(cls, item['loc'][:-1]))}"
+    if item["type"] == "missing":
+        return f"{path}: is missing"
     message = item["msg"].removeprefix("Value error, ")
     return f"{path}: {message[0].lower()}{message[1:]} (got {item['input']!r})"
+
+
+def _fields_at(cls: type[Value], path: Iterable[Any]) -> Iterable[str]:
+    """Field names of the value that stands at ``path`` inside a ``cls``."""
+    for part in path:
+        inner = cls.model_fields[part].annotation if part in cls.model_fields else None
+        if not (inspect.isclass(inner) and issubclass(inner, Value)):
+            return ()
+        cls = inner
+    return cls.model_fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from rich.console import Console
 from pipeline.artifact import MANIFEST, Artifact, read_manifest
 from pipeline.assess import Answered, answer, time_all
 from pipeline.conclude import Measured, conclude
-from pipeline.errors import UnavailableError
 from pipeline.execute import Workshop
 from pipeline.files import copy_files, folder_lock, sha256_of, sweep, write_files
 from pipeline.measure.machine import usable_cores
@@ -21,13 +21,12 @@ from pipeline.plan import plan
 from pipeline.results import RESULTS, Results
 from pipeline.signals import StopSignal
 from pipeline.stage import ARTIFACT
-from pipeline.store import Store
+from pipeline.store import FOLDER, Store
 from pipeline.study import Study
 
 if TYPE_CHECKING:
     from pipeline.dataset import DataSet
 
-STORE = ".store"
 MODELS = "models"
 REPORT = "report.html"
 BUNDLE = "bundle"
@@ -55,7 +54,7 @@ def run(
     out = out or Path("exported") / study.name
     stop = StopSignal()
     with stop.installed(), folder_lock(out):
-        store = Store(out / STORE)
+        store = Store(out / FOLDER)
         store.open()
         sweep(out)
         data = study.data.load()
@@ -67,7 +66,7 @@ def run(
             console or Console(stderr=True),
             stop,
             study.seed,
-            usable_device(device),
+            device,
             threads or usable_cores(),
             total=len(steps) + sum(map(len, runs_on)) + 1,
         )
@@ -75,7 +74,7 @@ def run(
         for step, runtimes in zip(steps, runs_on, strict=True):
             entry = shop.do(step)
             if step.stage.gives == ARTIFACT:
-                artifact = Artifact.load(entry.folder)
+                artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
                 answered += [answer(shop, artifact, step.key, runtime) for runtime in runtimes]
         ms_RSC = time_all(shop, study, answered)
         results = conclude(Measured(study, data, answered, ms_RSC), shop.records)
@@ -83,37 +82,27 @@ def run(
     return results
 
 
-def usable_device(device: str) -> str:
-    """The device to train on.
-
-    Raises:
-        UnavailableError: the one asked for is not there.
-    """
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        cause = f"device {device!r} cannot be used: {str(error).splitlines()[0]}"
-        raise UnavailableError(cause, "use --device cpu, or see `edgewright doctor`") from error
-    return device
-
-
 def deliver(out: Path, results: Results, data: DataSet, answered: list[Answered]) -> None:
     """Bring the output folder to hold exactly what the results describe."""
     from pipeline.report.html import render
 
     folders = {out / MODELS / a.artifact.manifest.recipe / a.artifact.manifest.format: a.artifact for a in answered}
+    hashes = {folder: _hashes(artifact) for folder, artifact in folders.items()}
     for folder, artifact in folders.items():
-        copy_files(artifact.folder, folder, _hashes(artifact))
+        copy_files(artifact.folder, folder, hashes[folder])
     remove_stale(out / MODELS, set(folders))
     text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False)
     write_files(out, {RESULTS: text.encode(), REPORT: render(results).encode()})
     deliver_bundle(out, results, data, answered)
+    vouch(out, {folder / name: digest for folder, named in hashes.items() for name, digest in named.items()})
+
+
+def vouch(out: Path, known: Mapping[Path, str]) -> None:
+    """Write the hash of every delivered file, so that `edgewright verify` finds any change."""
+    from pipeline.bundle.checksums import SUMS, delivered, sums_text
+
+    hashes = {name: known.get(out / name) or sha256_of(out / name) for name in delivered(out)}
+    write_files(out, {SUMS: sums_text(hashes)})
 
 
 def deliver_bundle(out: Path, results: Results, data: DataSet, answered: list[Answered]) -> None:

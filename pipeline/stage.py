@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.errors import UsageError
-from pipeline.plugin import Plugin, read
+from pipeline.plugin import Plugin, build, read
 from pipeline.progress import Progress, silent
 from pipeline.signals import StopSignal
-from pipeline.spec import Value
+from pipeline.spec import Name, Value
 
 if TYPE_CHECKING:
     from pipeline.dataset import Splits
@@ -68,12 +68,12 @@ class Recipe(Value):
     """A name and a chain of stages, perhaps after another recipe's.
 
     Attributes:
-        name: unique in its study; part of file names.
+        name: unique in its study; a folder's name.
         after: the recipe whose model this one starts from; "" for a fresh start.
         stages: in order.
     """
 
-    name: str
+    name: Name
     after: str = ""
     stages: tuple[Stage, ...]
 
@@ -90,7 +90,8 @@ def read_recipe(name: str, data: Any, where: str) -> Recipe:
     after = ""
     if isinstance(data[0], dict) and list(data[0]) == ["after"]:
         after, data = str(data[0]["after"]), data[1:]
-    return Recipe(name=name, after=after, stages=tuple(read_stage(item, where) for item in data))
+    stages = tuple(read_stage(item, where) for item in data)
+    return build(Recipe, {"name": name, "after": after, "stages": stages}, where)
 
 
 def read_stage(data: Any, where: str) -> Stage:

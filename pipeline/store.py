@@ -30,6 +30,7 @@ from pipeline.files import (
 from pipeline.spec import key_of
 
 ENTRY = "entry.json"
+FOLDER = ".store"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``SHA256SUMS``: the names and hashes of a bundle's files, as ``sha256sum -c`` reads them."""
+"""``SHA256SUMS``: the names and hashes of delivered files, as ``sha256sum -c`` reads them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,31 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from pipeline.errors import CorruptFile
-from pipeline.files import verify_files
+from pipeline.files import LOCK, verify_files
+from pipeline.store import FOLDER
 
 SUMS = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (?!/)(\S.*)")
 
 
+# What a run keeps for itself inside the folder that it delivers into.
+PRIVATE = frozenset({LOCK, FOLDER})
+
+
 def sums_of(contents: Mapping[str, bytes]) -> bytes:
+    """The text of ``SHA256SUMS`` for files in memory."""
+    return sums_text({name: hashlib.sha256(content).hexdigest() for name, content in contents.items()})
+
+
+def sums_text(hashes: Mapping[str, str]) -> bytes:
     """One line a file: sha256, two spaces, name."""
-    lines = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(contents.items()))
-    return "".join(lines).encode()
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items())).encode()
+
+
+def delivered(folder: Path) -> set[str]:
+    """Every file below a folder but the sums themselves and what a run keeps there."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    return {path.as_posix() for path in files if path.parts[0] not in PRIVATE} - {SUMS}
 
 
 def read_sums(path: Path) -> dict[str, str]:
@@ -54,7 +69,7 @@ def verify_bundle(folder: Path) -> int:
     """
     sums = read_sums(folder / SUMS)
     verify_files(folder, sums)
-    refuse_added(folder, sums.keys() | {SUMS})
+    refuse_added(folder, sums.keys())
     return len(sums)
 
 
@@ -64,6 +79,5 @@ def refuse_added(folder: Path, known: Set[str]) -> None:
     Raises:
         CorruptFile: names the first one.
     """
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    for name in sorted(found - known):
+    for name in sorted(delivered(folder) - known):
         raise CorruptFile(f"{folder / name} was not written with the rest", "remove it, or export again")

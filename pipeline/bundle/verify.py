@@ -41,14 +41,14 @@ def _places(folder: Path) -> Iterator[Path]:
     for place, below, names in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         if SUMS in names:
-            below.clear()  # a bundle answers for everything inside it
+            below.clear()  # these sums answer for everything inside
         yield Path(place)
 
 
 def _verify_place(place: Path, root: Path) -> Iterator[str]:
     label = place.relative_to(root).as_posix() if place != root else place.resolve().name
     if (place / SUMS).is_file():
-        yield f"{label}: bundle, {verify_bundle(place)} files"
+        yield f"{label}: {'study' if (place / RESULTS).is_file() else 'bundle'}, {verify_bundle(place)} files"
     elif (place / MANIFEST).is_file():
         yield f"{label}: {_verify_artifact(place)}"
     elif (place / PREPROCESS).is_file():

@@ -99,7 +99,8 @@ class _Lowering:
         if source.target in PAIRWISE and len(twins) == len(source.all_input_nodes):
             return self.graph.call_function(PAIRWISE[source.target], (*twins, scale, zero_point))
         if source.target in MOVING and len(twins) == 1:
-            return self.graph.call_function(source.target, (twins[0], *source.args[1:]))
+            mover: Any = source.target
+            return self.graph.call_function(mover, (twins[0], *source.args[1:]))
         return None
 
     def _float_layer(self, node: fx.Node) -> fx.Node:

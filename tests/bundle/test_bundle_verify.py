@@ -14,8 +14,7 @@ from pipeline.bundle.checksums import read_sums, sums_of
 from pipeline.bundle.verify import verify_folder
 from pipeline.errors import CorruptFile, NewerFormat, UsageError
 from pipeline.results import Recommendation, Results
-from pipeline.spec import key_of
-from pipeline.spec import Budget
+from pipeline.spec import Budget, key_of
 
 
 def flip_a_bit(path: Path) -> None:

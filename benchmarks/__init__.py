@@ -1,0 +1,1 @@
+"""Measurements of this project itself; run one with ``python -m benchmarks.NAME``."""

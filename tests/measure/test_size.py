@@ -1,0 +1,61 @@
+"""Learned numbers and multiply-accumulates, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+from tiny import hand_made
+from torch import Tensor, nn
+
+from pipeline.measure.size import count_macs, count_params, float_network
+from pipeline.model import Model
+from pipeline.models.architecture import Network
+from pipeline.models.mobilenet_v2 import MobileNetV2
+from pipeline.models.mobilenet_v3 import MobileNetV3
+from pipeline.models.resnet import ResNet18
+from pipeline.pruners.resized import Resized
+from pipeline.spec import InputSpec
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.deep = nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4)
+        self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.deep(self.conv(x))).mean([2, 3]))
+
+
+CONV, DEEP, NORM, HEAD = 4 * 3 * 9, 4 * 9 + 4, 4 + 4, 4 * 2 + 2
+
+
+def test_by_hand() -> None:
+    model = hand_made(Small, edge=8)
+    assert count_params(model.blueprint) == CONV + DEEP + NORM + HEAD
+    assert count_macs(model.blueprint, model.spec) == 64 * 4 * 3 * 9 + 16 * 4 * 9 + 4 * 2
+
+
+def test_pruned_by_hand() -> None:
+    model = hand_made(Small, edge=8)
+    widths = {"conv": (2, 3), "deep": (2, 2), "norm": (2, 2), "head": (2, 2)}
+    smaller = Resized(of=model.blueprint, widths=widths)
+    assert count_params(smaller) == CONV // 2 + DEEP // 2 + NORM // 2 + 2 * 2 + 2
+    assert count_macs(smaller, model.spec) == 64 * 2 * 3 * 9 + 16 * 2 * 9 + 2 * 2
+
+
+def test_quantization_changes_neither_count(trained: Model, int8: Model) -> None:
+    assert count_params(int8.blueprint) == count_params(trained.blueprint)
+    assert count_macs(int8.blueprint, int8.spec) == count_macs(trained.blueprint, trained.spec)
+    assert type(float_network(int8.blueprint)) is type(trained.module)
+
+
+@pytest.mark.parametrize(
+    ("family", "params", "mega_macs"),
+    [(ResNet18(), 11_689_512, 1814), (MobileNetV2(), 3_504_872, 301), (MobileNetV3(), 2_542_856, 57)],
+)
+def test_published_sizes(family: object, params: int, mega_macs: int) -> None:
+    """torchvision's published numbers for 1000 classes at 224 pixels."""
+    blueprint = Network(family=family, channels=3, classes=1000)
+    assert count_params(blueprint) == params
+    assert round(count_macs(blueprint, InputSpec(size=(224, 224), resize=256)) / 1e6) == pytest.approx(mega_macs, abs=2)
