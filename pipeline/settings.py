@@ -10,8 +10,13 @@ import yaml
 
 from pipeline import studies
 from pipeline.errors import UsageError
+from pipeline.dataset import read_source
 from pipeline.plugin import did_you_mean
 from pipeline.study import Study, parse_yaml, read_study
+
+
+# What a study need not have, and --set may reach into all the same.
+OPTIONAL = ("budget", "benchmark")
 
 
 def resolve(study: str, settings: Sequence[str] = (), seed: int | None = None) -> Study:
@@ -71,9 +76,11 @@ def apply_setting(data: Any, setting: str) -> None:
         raise UsageError(f"--set {setting}: expected key=value", "for example: --set benchmark.rounds=20")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UsageError(f"--set {setting}: {text!r} is not a YAML value") from None
     *path, last = key.split(".")
+    if path and path[0] in OPTIONAL:
+        data.setdefault(path[0], {})
     for part in path:
         data = _inside(data, part, setting)
     if not isinstance(data, dict):
@@ -88,22 +95,26 @@ def _inside(data: Any, part: str, setting: str) -> Any:
     known = list(data) if isinstance(data, dict) else []
     if part not in known:
         raise UsageError(f"--set {setting}: unknown key {part!r}{did_you_mean(part, known)}", _known(known))
-    if isinstance(data[part], str) and part == "data":
-        data[part] = {data[part]: {}}
-    if isinstance(data[part], dict) and part == "data":
-        [fields] = data[part].values()
-        return fields
+    if part == "data" and isinstance(data[part], str):
+        data[part] = _opened(read_source(data[part], f"--set {setting}").written())
+    if part == "data" and isinstance(data[part], dict) and len(data[part]) == 1:
+        return _in_list([data[part]], next(iter(data[part])), setting)
     return data[part]
 
 
+def _opened(written: Any) -> Any:
+    """``{name: {}}`` for a plain name: room for fields."""
+    return {written: {}} if isinstance(written, str) else written
+
+
 def _in_list(items: list[Any], part: str, setting: str) -> Any:
-    names = [item if isinstance(item, str) else next(iter(item)) for item in items]
-    if part not in names:
-        raise UsageError(f"--set {setting}: unknown key {part!r}{did_you_mean(part, names)}", _known(names))
-    index = names.index(part)
-    if isinstance(items[index], str):
-        items[index] = {part: {}}
-    return items[index][part]
+    for index, item in enumerate(items):
+        if part == item or (isinstance(item, dict) and part in item and item[part] is None):
+            items[index] = {part: {}}
+        if isinstance(items[index], dict) and part in items[index]:
+            return items[index][part]
+    names = [name for item in items for name in (item if isinstance(item, dict) else [item])]
+    raise UsageError(f"--set {setting}: unknown key {part!r}{did_you_mean(part, names)}", _known(names))
 
 
 def _known(names: list[Any]) -> str:

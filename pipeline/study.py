@@ -13,8 +13,8 @@ from pipeline.dataset import Source, read_source
 from pipeline.errors import UsageError
 from pipeline.plugin import build, did_you_mean, read
 from pipeline.runtime import Runtime
-from pipeline.spec import Budget, Positive, Value
-from pipeline.stage import ARTIFACT, Recipe, Stage, check_chain, read_recipe, read_stage
+from pipeline.spec import Budget, Name, Positive, Value
+from pipeline.stage import ARTIFACT, NOTHING, Recipe, Stage, check_chain, read_recipe, read_stage
 
 
 class Benchmark(Value):
@@ -43,7 +43,7 @@ class Study(Value):
         runtimes: every artifact is measured on those that open its format.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Name
     data: Source
     recipes: tuple[Recipe, ...]
     reference: str
@@ -123,12 +123,28 @@ def parse_yaml(path: Path) -> Any:
         UsageError: it cannot be read, or is not YAML; says where.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UsageError(f"{path} is not valid YAML: {place}{error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise UsageError(f"{path} is not valid YAML: {problem[:200]}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice; plain YAML lets the second silently replace the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands here twice", key.start_mark)
+            seen.add((key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)))
+        return super().construct_mapping(node, deep)
 
 
 def _read_runtime(data: Any, where: str) -> Runtime:
@@ -157,9 +173,25 @@ def _check(study: Study) -> None:
         raise UsageError(f"{study.name}: {'two recipes have the same name' if names else 'there are no recipes'}")
     for recipe in study.recipes:
         _check_order(study, recipe, names)
-        check_chain(study.chain(recipe.name), f"{study.name}.recipes.{recipe.name}")
+        _check_chain(study, recipe)
     study.recipe(study.reference)
     _check_exports(study)
+
+
+def _check_chain(study: Study, recipe: Recipe) -> None:
+    """The stages fit each other, and what they end in is measured."""
+    where = f"{study.name}.recipes.{recipe.name}"
+    chain = study.chain(recipe.name)
+    given = check_chain(chain, where)
+    if given == NOTHING:
+        raise UsageError(f"{where}: there are no stages", "begin with a model family")
+    own = getattr(chain[-1], "format", "")
+    if given == ARTIFACT and own not in {runtime.format for runtime in study.runtimes}:
+        raise UsageError(f"{where}: {chain[-1].kind} makes {own}, which no runtime of the study runs")
+    for name in (name for stage in recipe.stages for name in stage.needs()):
+        if study.chain(name)[-1].gives == ARTIFACT:
+            fix = f"let {name!r} end in a model; the study's exports follow every recipe"
+            raise UsageError(f"{where}: {name!r} ends in an artifact, which cannot teach", fix)
 
 
 def _check_exports(study: Study) -> None:
@@ -169,7 +201,10 @@ def _check_exports(study: Study) -> None:
     for stage in study.exports:
         if stage.gives != ARTIFACT:
             raise UsageError(f"{study.name}.exports: {stage.kind} gives a {stage.gives}, not an artifact")
-    formats = {getattr(stage, "format", "") for stage in study.exports}
+    formats = [getattr(stage, "format", "") for stage in study.exports]
+    for what, names in (("exports", formats), ("runtimes", [runtime.kind for runtime in study.runtimes])):
+        if len(set(names)) < len(names):
+            raise UsageError(f"{study.name}.{what}: {' and '.join(names)}: one of them is there twice")
     for runtime in study.runtimes:
         if runtime.format not in formats:
             raise UsageError(f"{study.name}.runtimes: {runtime.kind} runs {runtime.format}, which nothing exports")

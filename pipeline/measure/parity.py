@@ -19,9 +19,17 @@ INT8_SQNR_DB = 20.0
 
 
 def compare_logits(expected_NK: NDArray[np.float32], actual_NK: NDArray[np.float32]) -> Parity:
-    """Differences between two answers for the same images."""
+    """Differences between two answers for the same images.
+
+    Raises:
+        ParityMiss: they cannot be compared: an answer is NaN or infinite, or of another shape.
+    """
     import numpy as np
 
+    if expected_NK.shape != actual_NK.shape:
+        raise ParityMiss(f"the answers have shape {actual_NK.shape}; wanted {expected_NK.shape}")
+    if not (np.isfinite(expected_NK).all() and np.isfinite(actual_NK).all()):
+        raise ParityMiss("some answers are NaN or infinite", "run `edgewright doctor`")
     expected, actual = expected_NK.astype(np.float64), actual_NK.astype(np.float64)
     noise = float(np.sum((expected - actual) ** 2))
     signal = float(np.sum(expected**2))

@@ -199,61 +199,6 @@ _KEEPING = frozenset(
     {"relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "dropout", "contiguous"}
     | {"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "flatten", "mean"}
 )
-_KEEPING_LAYERS:
-            return self._passed_on(node, inputs[0])
-        return self._unknown(node, inputs)
-
-    def _producer(self, node: fx.Node, name: str, layer: nn.Module, read: Layout) -> Layout:
-        from torch import nn
-
-        groups = getattr(layer, "groups", 1)
-        width = int(getattr(layer, "out_channels", 0) or getattr(layer, "out_features", 0))
-        if isinstance(layer, nn.Linear) and _rank(node) != 2:
-            return self._unknown(node, [read])  # over the last axis, which is not the channels'
-        if groups == 1:
-            made: Layout = ((self.spaces.open(width), 1),)
-            self.layers.append(Layer(name, read, made))
-            return made
-        if groups == layer.in_channels == width:
-            self.layers.append(Layer(name, None, read))
-            return read
-        return self._unknown(node, [read])
-
-    def _function(self, node: fx.Node, inputs: list[Layout]) -> Layout:
-        name = getattr(node.target, "__name__", str(node.target)).strip("_")
-        if name in ("add", "iadd", "mul", "imul") and inputs:
-            for other in inputs[1:]:
-                self.spaces.merge(inputs[0], other)
-            return inputs[0]
-        if name in ("cat", "concat") and node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0) == 1:
-            return tuple(segment for layout in inputs for segment in layout)
-        if len(inputs) == 1 and name in _KEEPING and not (name == "mean" and not _over_pixels(node)):
-            return self._passed_on(node, inputs[0])
-        return self._unknown(node, inputs)
-
-    def _passed_on(self, node: fx.Node, layout: Layout) -> Layout:
-        """The same channels; flattened ones each become ``height × width`` features."""
-        features = _channels(node)
-        width = sum(self.spaces.sizes[space] * repeat for space, repeat in layout)
-        if features is None or not width or features % width:
-            return self._unknown(node, [layout])
-        return tuple((space, repeat * (features // width)) for space, repeat in layout)
-
-    def _unknown(self, node: fx.Node, inputs: list[Layout]) -> Layout:
-        for layout in inputs:
-            self.spaces.freeze(layout)
-        return self._frozen(node)
-
-    def _frozen(self, node: fx.Node) -> Layout:
-        layout: Layout = ((self.spaces.open(_channels(node) or 0), 1),)
-        self.spaces.freeze(layout)
-        return layout
-
-
-# Operations that treat every channel alike and by itself.
-_KEEPING = frozenset(
-    ["relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "dropout", "adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "flatten", "mean", "contiguous"]
-)
 _KEEPING_LAYERS = frozenset({name.replace("_", "") for name in _KEEPING} | {"identity", "dropout2d"})
 
 
