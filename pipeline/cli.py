@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json as json_format
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -88,12 +89,20 @@ def with_exit_code(work: Callable[[], None], debug: bool) -> None:
     """Run ``work``; an error becomes at most six lines on stderr and its exit code."""
     try:
         work()
-    except EdgewrightError as error:
-        if debug:
-            raise
-        fail(error)
+    except BrokenPipeError:
+        raise  # whoever read the output has gone: no error of ours
     except KeyboardInterrupt:
         fail(Interrupted("interrupted"))
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        fail(error if isinstance(error, EdgewrightError) else unexpected(error))
+
+
+def unexpected(error: Exception) -> EdgewrightError:
+    """Words for an error that nobody foresaw."""
+    cause = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    return EdgewrightError(cause, "this should not happen; run again with --debug and report what it prints")
 
 
 def fail(error: EdgewrightError) -> None:
@@ -105,28 +114,23 @@ def fail(error: EdgewrightError) -> None:
 @verb
 def run(study: Annotated[str, typer.Argument(help="A built-in study, or a YAML file.")], options: Options) -> None:
     """Do a study, or what is left of it: train, compress, export, check, measure, report."""
-    from pipeline.settings import output_folder
-
-    out = options.out or output_folder(study)
-    refuse_if_busy(out)
-    from pipeline.report.tables import console_table
-    from pipeline.run import run as run_study
-
-    console = options.console()
-    results = run_study(options.study(study), out, device=options.device, threads=options.threads, console=console)
-    if options.json:
-        options.tell("", results.model_dump(mode="json"))
-        return
-    print_table(console_table(results))
-    typer.echo(f"\n{results.recommendation.sentence}\n\nreport: {out / 'report.html'}")
-
-
-def refuse_if_busy(out: Path) -> None:
-    """Find out that a folder is taken before anything slow is loaded."""
     from pipeline.files import folder_lock
 
-    with folder_lock(out):
-        pass
+    found = options.study(study)
+    out = options.out or Path("exported") / found.name
+    with folder_lock(out):  # one of many that start at once works; the others end before anything slow is loaded
+        from pipeline.report.tables import console_table
+        from pipeline.run import run as run_study
+
+        device, threads, console = options.device, options.threads, options.console()
+        results = run_study(found, out, device=device, threads=threads, console=console, held=True)
+    if options.json:
+        options.tell("", results.model_dump(mode="json"))
+    else:
+        print_table(console_table(results))
+        typer.echo(f"\n{results.recommendation.sentence}\n\nreport: {out / 'report.html'}")
+    if results.recommendation.variant is None:
+        raise GateFailed("nothing fits the budget", "widen the budget, or train and compress otherwise")
 
 
 def print_table(table: Any) -> None:

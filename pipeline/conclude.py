@@ -139,28 +139,43 @@ def _note(parent: str, versus_parent: Interval | None) -> str:
 
 
 def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget) -> Recommendation:
-    """The fastest variant within the budget, smaller first where speed does not decide."""
-    fitting = [i for i, variant in enumerate(variants) if variant.within_budget]
+    """The fastest variant within the budget that pays, smaller first where speed does not decide."""
+    allowed = [variant for variant in variants if variant.within_budget]
+    fitting = [i for i, variant in enumerate(variants) if variant.within_budget and _pays(variant, allowed)]
     if not fitting:
-        sentence = (
-            f"Nothing fits the budget (at most {budget.max_drop:.1%} top-1 lost on validation images); ship none."
-        )
-        return Recommendation(variant=None, sentence=sentence)
+        return Recommendation(variant=None, sentence=f"Nothing fits the budget ({_limits(budget)}); ship none.")
     best = min(fitting, key=lambda i: (variants[i].latency.p50_ms.value, variants[i].file_bytes))
     return Recommendation(variant=best, sentence=_sentence(variants[best], reference, budget))
 
 
+def _pays(variant: Variant, allowed: Sequence[Variant]) -> bool:
+    """Shown to be faster than the recipe it was made from, or smaller, or else that one is not allowed."""
+    made_from = (variant.parent, variant.format, variant.runtime)
+    parents = [other for other in allowed if (other.recipe, other.format, other.runtime) == made_from]
+    return not variant.note or all(variant.file_bytes < parent.file_bytes for parent in parents)
+
+
+def _limits(budget: Budget) -> str:
+    """The budget in words."""
+    limits = [f"at most {100 * budget.max_drop:g} points of top-1 lost on validation images"]
+    if budget.max_latency_ms is not None:
+        limits.append(f"{budget.max_latency_ms:g} ms")
+    if budget.max_bytes is not None:
+        limits.append(f"{budget.max_bytes:,} bytes")
+    return ", ".join(limits)
+
+
 def _sentence(best: Variant, reference: Variant, budget: Budget) -> str:
+    place = f"Ship {best.recipe} as {best.format} on {best.runtime}"
+    allowed = f"the budget of {100 * budget.max_drop:g} points of top-1"
+    speed = f"{best.latency.p50_ms.value:.2f} ms an image"
+    if best == reference:
+        return f"{place}: it is the reference, and nothing within {allowed} is faster; {speed}."
     difference, ratio = best.versus_reference.difference, best.latency.ratio
-    speed = (
-        "it is the reference itself"
-        if best == reference
-        else f"{ratio.value:.1f}× [{ratio.low:.1f}, {ratio.high:.1f}] the speed of {reference.name}"
-    )
     return (
-        f"Ship {best.recipe} as {best.format} on {best.runtime}: the smallest latency within the budget of "
-        f"{100 * budget.max_drop:g} points, {best.latency.p50_ms.value:.2f} ms an image ({speed}), "
-        f"{reference.file_bytes / best.file_bytes:.1f}× smaller; top-1 {best.top1.value:.1%} against "
+        f"{place}: the smallest latency within {allowed}, {speed}, "
+        f"{ratio.value:.1f}× [{ratio.low:.1f}, {ratio.high:.1f}] the speed of {reference.name} "
+        f"and {reference.file_bytes / best.file_bytes:.1f}× smaller; top-1 {best.top1.value:.1%} against "
         f"{reference.top1.value:.1%}, a paired difference of {100 * difference.value:+.1f} points "
         f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]."
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.errors import UsageError
+from pipeline.errors import DataError, UsageError
 from pipeline.plugin import Plugin, lookup, read
 from pipeline.spec import InputSpec, key_of
 
@@ -124,6 +124,9 @@ def split(
 
     Returns:
         the splits, the test samples, and the test samples' indices.
+
+    Raises:
+        DataError: there are too few images for every part to have one.
     """
     import numpy as np
 
@@ -135,7 +138,18 @@ def split(
         for part, chunk in zip(parts, np.split(members, cuts), strict=True):
             part.append(chunk)
     train, validation, test = (rng.permutation(np.concatenate(part)) for part in parts)
+    sizes = {"train": len(train), "validation": len(validation), "test": len(test)}
+    for (name, size), fraction in zip(sizes.items(), fractions, strict=True):
+        if fraction and not size:
+            raise DataError(f"{len(samples)} images are too few: none is left for {name}", "add images to every class")
     return assemble(samples.take(train), samples.take(validation), classes), samples.take(test), test
+
+
+def shuffled(samples: Samples, seed: int = 0) -> Samples:
+    """The same samples in a fixed random order."""
+    import numpy as np
+
+    return samples.take(np.random.default_rng(seed).permutation(len(samples)))
 
 
 def assemble(train: Samples, validation: Samples, classes: tuple[str, ...], calibration: int = 256) -> Splits:

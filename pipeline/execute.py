@@ -69,7 +69,7 @@ class Workshop:
         status = "cached" if entry else "done"
         if entry is None:
             start = time.monotonic()
-            with explained(label):
+            with explained(label), full_disk_is_an_error(self.store.root), self.no_checkpoint_of_a_failure(key):
                 value, facts = make()
             entry = self.store.put(key, value.save, round(time.monotonic() - start, 3), facts)
             self.store.forget_checkpoint(key)
@@ -86,6 +86,15 @@ class Workshop:
         self.records.append(record)
         self.console.print(_line(record, len(self.records), self.total), highlight=False, markup=False, soft_wrap=True)
         return entry
+
+    @contextmanager
+    def no_checkpoint_of_a_failure(self, key: str) -> Iterator[None]:
+        """A stage that failed would fail again from its checkpoint: nothing of it is kept."""
+        try:
+            yield
+        except StageFailed:
+            self.store.forget_checkpoint(key)
+            raise
 
     def _found(self, key: str) -> Entry | None:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import CorruptFile, FolderBusy, ResourceError
+from pipeline.errors import CorruptFile, FolderBusy, ResourceError, UsageError
 
 LOCK = ".lock"
 TEMPORARY = ".tmp-"
@@ -139,6 +139,8 @@ def full_disk_is_an_error(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ResourceError(f"no space left while writing to {folder}", "free some space and run again") from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise UsageError(f"{folder} is not a folder", "choose another --out") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise ResourceError(f"cannot write to {folder}: {error.strerror}", "choose another --out") from error
         raise

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def run(
     device: str = "auto",
     threads: int | None = None,
     console: Console | None = None,
+    held: bool = False,
 ) -> Results:
     """Do a study, or as much of it as is not done yet, and deliver into ``out``.
 
@@ -47,13 +49,14 @@ def run(
         device: where training runs: "auto", "cpu", "cuda" or "cuda:N".
         threads: of PyTorch while training; every usable core unless given.
         console: where progress goes; stderr unless given.
+        held: the caller has the lock of ``out`` already, and keeps it.
 
     Raises:
         EdgewrightError: see ``errors.py`` for the tree and what each branch means.
     """
     out = out or Path("exported") / study.name
     stop = StopSignal()
-    with stop.installed(), folder_lock(out):
+    with stop.installed(), nullcontext() if held else folder_lock(out):
         store = Store(out / FOLDER)
         store.open()
         sweep(out)

@@ -9,11 +9,10 @@ from typing import Any
 import yaml
 
 from pipeline import studies
-from pipeline.errors import UsageError
 from pipeline.dataset import read_source
+from pipeline.errors import UsageError
 from pipeline.plugin import did_you_mean
 from pipeline.study import Study, parse_yaml, read_study
-
 
 # What a study need not have, and --set may reach into all the same.
 OPTIONAL = ("budget", "benchmark")
@@ -53,16 +52,6 @@ def study_data(study: str) -> Any:
     )
 
 
-def output_folder(study: str) -> Path:
-    """``exported/<name>`` of a study, without reading more of it than its name."""
-    if study in studies.names():
-        return Path("exported") / study
-    name = study_data(study).get("name")
-    if not isinstance(name, str) or not name or Path(name).name != name:
-        raise UsageError(f"{study}: name is missing or cannot be a folder's name (got {name!r})")
-    return Path("exported") / name
-
-
 def finished_folder(study: str) -> Path:
     """The folder of a finished run: a path, or the name of a study in ``exported/``."""
     path = Path(study)
@@ -95,16 +84,22 @@ def _inside(data: Any, part: str, setting: str) -> Any:
     known = list(data) if isinstance(data, dict) else []
     if part not in known:
         raise UsageError(f"--set {setting}: unknown key {part!r}{did_you_mean(part, known)}", _known(known))
-    if part == "data" and isinstance(data[part], str):
-        data[part] = _opened(read_source(data[part], f"--set {setting}").written())
-    if part == "data" and isinstance(data[part], dict) and len(data[part]) == 1:
-        return _in_list([data[part]], next(iter(data[part])), setting)
+    if part == "data" and not isinstance(data[part], list):
+        return _source_fields(data, setting)
     return data[part]
 
 
-def _opened(written: Any) -> Any:
-    """``{name: {}}`` for a plain name: room for fields."""
-    return {written: {}} if isinstance(written, str) else written
+def _source_fields(data: Any, setting: str) -> Any:
+    """The fields of a study's data, which may be written ``kind``, ``kind:text`` or ``{kind: fields}``."""
+    written = data["data"]
+    if isinstance(written, str) and ":" in written:
+        written = read_source(written, f"--set {setting}").written()
+    if isinstance(written, str):
+        written = {written: {}}
+    if not isinstance(written, dict) or len(written) != 1:
+        return None
+    data["data"] = {kind: {} if fields is None else fields for kind, fields in written.items()}
+    return next(iter(data["data"].values()))
 
 
 def _in_list(items: list[Any], part: str, setting: str) -> Any:

@@ -72,8 +72,8 @@ class InputSpec(Value):
         scale = self.resize / min(height, width)
         rows, columns = (max(self.resize, round(edge * scale)) for edge in (height, width))
         top, left = (rows - self.size[0]) // 2, (columns - self.size[1]) // 2
-        vertical = resampling_matrix(height, rows)[top : top + self.size[0]]
-        horizontal = resampling_matrix(width, columns)[left : left + self.size[1]]
+        vertical = resampling_matrix(height, rows, top, self.size[0])
+        horizontal = resampling_matrix(width, columns, left, self.size[1])
         fitted = np.einsum("yh,hwc,xw->yxc", vertical, image_HWC, horizontal, optimize=True)
         pixels: NDArray[np.uint8] = np.clip(np.rint(fitted), 0, 255).astype(np.uint8)
         return pixels
@@ -88,11 +88,12 @@ class InputSpec(Value):
 
 
 @lru_cache(maxsize=256)
-def resampling_matrix(source: int, target: int) -> NDArray[np.float32]:
-    """Weights (target, source) of antialiased bilinear resampling along one axis.
+def resampling_matrix(source: int, target: int, first: int = 0, count: int | None = None) -> NDArray[np.float32]:
+    """Weights (count, source) of antialiased bilinear resampling along one axis.
 
     A triangle filter with half-pixel centres, widened by the scale when it shrinks: what
-    Pillow's ``BILINEAR`` and torch's ``antialias=True`` compute. Rows sum to one.
+    Pillow's ``BILINEAR`` and torch's ``antialias=True`` compute. Rows sum to one; only
+    ``count`` rows from ``first`` on are computed, all that a crop needs of a very long edge.
 
     >>> resampling_matrix(2, 4).tolist()
     [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
@@ -100,7 +101,7 @@ def resampling_matrix(source: int, target: int) -> NDArray[np.float32]:
     import numpy as np
 
     scale = source / target
-    centre = (np.arange(target) + 0.5) * scale
+    centre = (first + np.arange(target - first if count is None else count) + 0.5) * scale
     distance = np.abs(np.arange(source) + 0.5 - centre[:, None]) / max(scale, 1.0)
     weight = np.clip(1 - distance, 0, None)
     matrix: NDArray[np.float32] = (weight / weight.sum(1, keepdims=True)).astype(np.float32)

@@ -59,7 +59,20 @@ HOMES = {
     "torch.jit": ("pipeline/exporters/torchscript.py", "pipeline/runtimes/torchscript.py"),
     "pickle": (),
 }
-HEAVY = "torch torchvision torchao onnx onnx_ir onnxscript onnxruntime openvino sklearn scipy matplotlib PIL".split()
+HEAVY = [
+    "torch",
+    "torchvision",
+    "torchao",
+    "onnx",
+    "onnx_ir",
+    "onnxscript",
+    "onnxruntime",
+    "openvino",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "PIL",
+]
 
 
 def tree_of(path: Path) -> ast.Module:

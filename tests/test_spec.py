@@ -60,6 +60,8 @@ def test_weights_are_weights(source: int, target: int) -> None:
     assert (matrix >= 0).all()
     np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(matrix[::-1, ::-1], matrix, atol=1e-6)
+    first = target // 3
+    np.testing.assert_array_equal(resampling_matrix(source, target, first, target - first), matrix[first:])
     if source == target:
         np.testing.assert_array_equal(matrix, np.eye(source, dtype=np.float32))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,9 +58,7 @@ def test_putting_again_replaces(store: Store) -> None:
 
 
 @given(file=st.sampled_from(["weights.bin", "sub/more.json", ENTRY]), position=st.integers(0, 10**5))
-def test_one_flipped_bit_is_found_and_named(
-    tmp_path_factory: pytest.TempPathFactory, file: str, position: int
-) -> None:
+def test_one_flipped_bit_is_found_and_named(tmp_path_factory: pytest.TempPathFactory, file: str, position: int) -> None:
     store = Store(tmp_path_factory.mktemp("store"))
     folder = put(store).folder
     flip_bit(folder / file, position)
@@ -96,11 +95,8 @@ def test_a_full_disk_leaves_no_entry(store: Store, name: str, index: int) -> Non
 @pytest.mark.parametrize("index", range(7))
 def test_a_full_disk_while_replacing_never_leaves_half_an_entry(store: Store, index: int) -> None:
     put(store)
-    with failing_at("fsync", index):
-        try:
-            put(store, "other")
-        except ResourceError:
-            pass
+    with failing_at("fsync", index), contextlib.suppress(ResourceError):
+        put(store, "other")
     entry = store.get(KEY)
     assert entry is not None
     assert (entry.folder / "weights.bin").read_bytes() in (b"weights" * 20, b"other" * 20)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipeline.dataset import DataSet, Samples, Source, assemble, split
+from pipeline.dataset import DataSet, Samples, Source, assemble, shuffled, split
 from pipeline.errors import DataError
 from pipeline.spec import InputSpec, Positive
 
@@ -34,6 +34,12 @@ class Folder(Source):
     size: Positive = 224
     resize: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Folder:
+        if 0 < self.resize < self.size:
+            raise ValueError(f"resize {self.resize} is smaller than size {self.size}")
+        return self
+
     @classmethod
     def from_text(cls, text: str) -> Folder:
         return cls(path=text)
@@ -48,6 +54,9 @@ class Folder(Source):
         if parts["train"] and parts["test"]:
             return _divided(parts, spec, source)
         classes = class_names(root)
+        if set(classes) <= {name for names in NAMES.values() for name in names}:
+            fix = "add the missing folder, or put all images into one folder a class"
+            raise DataError(f"{root} has {' and '.join(classes)}, but train and test are both needed", fix)
         samples, files = read_images(root, classes, spec)
         splits, test, order = split(samples, (0.7, 0.1, 0.2), classes)
         return DataSet(splits, test, _raw(files[index] for index in order[:32]), source)
@@ -66,7 +75,8 @@ def _divided(parts: dict[str, Path | None], spec: InputSpec, source: str) -> Dat
     test, files = read_images(test_folder, classes, spec)
     if parts["validation"]:
         validation, _ = read_images(parts["validation"], classes, spec)
-        splits = assemble(train, validation, classes)
+        # In random order, as calibration and probe take the first images, and not of one class.
+        splits = assemble(shuffled(train), shuffled(validation), classes)
     else:
         splits = split(train, (0.9, 0.1, 0.0), classes)[0]
     return DataSet(splits, test, _raw(files[:: max(1, len(files) // 32)]), source)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLORS = ("#2f7fc8", "#c9661a", "#2b9464", "#9b63d3", "#d24c48", "#1c8f9e", "#cf4c93", "#86811c")
 SHAPES = ("o", "s", "D", "^", "v", "P", "X")
 SIZE_INCHES = (4.7, 4.3)
-TITLE_LENGTH, LABEL_LENGTH = 34, 18
+TITLE_LENGTH, LABEL_LENGTH = 27, 18
 CROWD = 40
 SETTINGS = {
     "svg.fonttype": "none",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,12 @@ from pathlib import Path
 import pytest
 from bundle_kit import Made, variant
 
+from pipeline.artifact import read_manifest
 from pipeline.bundle.checksums import read_sums, sums_of
 from pipeline.bundle.verify import verify_folder
 from pipeline.errors import CorruptFile, NewerFormat, UsageError
 from pipeline.results import Recommendation, Results
-from pipeline.spec import Budget, key_of
+from pipeline.spec import Budget
 
 
 def flip_a_bit(path: Path) -> None:
@@ -142,9 +142,7 @@ def test_later_results_say_so(study: Path) -> None:
 
 def test_a_manifest_that_vouches_for_nothing_is_refused(study: Path) -> None:
     path = study / "models/tiny/onnx/manifest.json"
-    data = {**json.loads(path.read_text()), "sha256": {}}
-    data.pop("seal")
-    path.write_text(json.dumps({**data, "seal": key_of(data)}))
+    path.write_text(read_manifest(path).sealed({}).to_text(), encoding="utf-8")
     with pytest.raises(CorruptFile, match=r"does not vouch for model\.onnx"):
         verify_folder(study)
 

@@ -137,7 +137,9 @@ def test_a_session_gives_fresh_arrays(exporter: str, runtime: str, artifact_of: 
 
 
 @every_pair
-def test_what_a_runtime_cannot_open_is_named(exporter: str, runtime: str, artifact_of: ArtifactOf, tmp_path: Path) -> None:
+def test_what_a_runtime_cannot_open_is_named(
+    exporter: str, runtime: str, artifact_of: ArtifactOf, tmp_path: Path
+) -> None:
     artifact = artifact_of(exporter, "float")
     broken = Artifact(tmp_path, artifact.manifest)
     broken.path.write_bytes(b"not a network" * 40)
@@ -190,7 +192,7 @@ class Wide(nn.Module):
         self.one, self.two = nn.Conv2d(1, 64, 3, padding=1), nn.Conv2d(64, 512, 3, padding=1)
         self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
 
-    def forward(self, x):  # noqa: ANN001, ANN201
+    def forward(self, x):
         x = self.pool(self.relu(self.two(self.relu(self.one(x)))))
         return self.head(x.flatten(1))
 

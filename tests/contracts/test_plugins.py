@@ -18,7 +18,7 @@ from pipeline.model import Model
 from pipeline.models.architecture import Architecture, Network
 from pipeline.models.mobilenet_v2 import MobileNetV2
 from pipeline.models.resnet import ResNet18
-from pipeline.plugin import ROOMS, Plugin, discover, lookup, read, room_plugins
+from pipeline.plugin import ROOMS, Plugin, discover, read, room_plugins
 from pipeline.pruners.resized import Resized
 from pipeline.pruners.structured import Prune
 from pipeline.quantizers.quantized import Quantized
@@ -39,7 +39,9 @@ PLUGINS = [(role, kind) for role in ROOMS for kind in discover(role)]
 every_plugin = pytest.mark.parametrize(("role", "kind"), PLUGINS)
 
 
-installed = pytest.mark.parametrize(("role", "kind"), [one for one in PLUGINS if not discover(one[0])[one[1]].missing()])
+installed = pytest.mark.parametrize(
+    ("role", "kind"), [one for one in PLUGINS if not discover(one[0])[one[1]].missing()]
+)
 
 
 def example(role: str, kind: str) -> Plugin:
@@ -132,7 +134,7 @@ def test_runtimes_name_a_format_that_something_exports(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind, plugin in STAGES.items() if issubclass(plugin, Architecture)])
 def test_every_family_builds_and_is_a_function_of_the_seed(kind: str, context: Context) -> None:
-    stage: Any = lookup("stage", kind)()
+    stage: Any = STAGES[kind]()
     torch.manual_seed(1)
     first, second = stage(None, context), stage(None, context)
     assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,8 +131,8 @@ def test_one_cycle(total: int, warmup: float, lr: float) -> None:
     rates = [one_cycle(step, total, plan) for step in range(total)]
     assert all(0 < rate <= lr * (1 + 1e-9) for rate in rates)
     peak = max(range(total), key=rates.__getitem__)
-    assert all(before <= after for before, after in zip(rates[:peak], rates[1 : peak + 1], strict=True))
-    assert all(before >= after for before, after in zip(rates[peak:], rates[peak + 1 :], strict=False))
+    assert all(before <= after for before, after in itertools.pairwise(rates[: peak + 1]))
+    assert all(before >= after for before, after in itertools.pairwise(rates[peak:]))
     if total >= 20:
         assert max(rates) > 0.95 * lr
         assert rates[-1] < 0.05 * lr

@@ -78,7 +78,9 @@ def test_resumed_is_undisturbed(
     assert fingerprint(untrained) == before
 
 
-def test_interrupted_twice(untrained: Model, taught: Context, undisturbed: Callable[[str], str], tmp_path: Path) -> None:
+def test_interrupted_twice(
+    untrained: Model, taught: Context, undisturbed: Callable[[str], str], tmp_path: Path
+) -> None:
     context = replace(taught, checkpoint=tmp_path)
     stopped(STAGES["sgd"], untrained, context, 2)
     stopped(STAGES["sgd"], untrained, context, 5)
@@ -87,9 +89,9 @@ def test_interrupted_twice(untrained: Model, taught: Context, undisturbed: Calla
 
 def test_without_a_checkpoint_folder_it_still_stops(untrained: Model, context: Context) -> None:
     stop = StopSignal()
+    interrupted = replace(context, stop=stop, progress=interrupted_at(1, signal.SIGINT))
     with stop.installed(), pytest.raises(Interrupted):
-        progress = interrupted_at(1, signal.SIGINT)
-        STAGES["sgd"](untrained, replace(context, stop=stop, progress=progress))
+        STAGES["sgd"](untrained, interrupted)
 
 
 @settings(max_examples=10)

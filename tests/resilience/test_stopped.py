@@ -1,0 +1,66 @@
+"""SIGTERM and Ctrl-C while training: what was done is kept, and the end is the same."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from resilience_kit import finish, started
+from resilience_studies import QUICK, Finished, changed, done, entries, temporaries, weights, written
+
+from pipeline.errors import MAX_LINES
+from pipeline.store import FOLDER
+from pipeline.trainers.checkpoint import FILE
+
+LONG = changed(QUICK, "recipes", to={"base": [QUICK["recipes"]["base"][0], {"Train": {"epochs": 12, "batch": 256}}]})
+FOLLOWING = "base · MobileNetV3"
+WITHIN_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def long(quick: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """An undisturbed run that trains for some seconds."""
+    folder = tmp_path_factory.mktemp("long")
+    study = written(folder / "study.yaml", LONG)
+    finish(study, folder / "out")
+    return Finished(study, folder / "out", 0.0)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_while_training(number: int, code: int, long: Finished, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with started(long.study, out) as command:
+        command.wait_for(FOLLOWING)
+        time.sleep(0.5)
+        begin = time.monotonic()
+        command.send(number)
+        assert command.wait() == code
+        assert time.monotonic() - begin < WITHIN_S
+    words = [line for line in command.stderr.splitlines() if not line.startswith("[")]
+    assert words[0].startswith("error: ")
+    assert 1 <= len(words) <= MAX_LINES
+    assert "Traceback" not in command.stderr
+    [checkpoint] = (out / FOLDER / "unfinished").rglob("*.*")
+    assert checkpoint.name == FILE
+    assert len(entries(out)) == 1
+    assert temporaries(out) == []
+    finish(long.study, out)
+    assert "base · Train" in done(out)
+    assert weights(out) == weights(long.out)
+    assert not checkpoint.exists()
+    assert temporaries(out) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_between_stages(number: int, code: int, quick: Finished, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with started(quick.study, out) as command:
+        command.wait_for("base · ExportTorchScript")
+        command.send(number)
+        assert command.wait() == code
+    assert "Traceback" not in command.stderr
+    finish(quick.study, out)
+    assert weights(out) == weights(quick.out)
+    assert temporaries(out) == []
