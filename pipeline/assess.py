@@ -115,6 +115,6 @@ def time_all(shop: Workshop, study: Study, answered: list[Answered]) -> NDArray[
             ms_RSC = measure_latency(sessions, x_1CHW, study.benchmark, study.seed, progress)
         return Arrays({"ms_RSC": ms_RSC}), {"rounds": len(ms_RSC)}
 
-    entry = shop.cached(key, f"latency of {len(answered)} variants, interleaved", "", make)
+    entry = shop.cached(key, "latency of all variants, interleaved", "", make)
     ms_RSC: NDArray[np.float64] = Arrays.load(entry.folder).named["ms_RSC"]
     return ms_RSC

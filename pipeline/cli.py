@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="edgewright",
-    help="Makes image classifiers ready for phones: trained, pruned, distilled, quantized, verified and measured.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,12 +30,29 @@ app = typer.Typer(
 )
 
 
+def print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("edgewright"))
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")]
+
+
+@app.callback()
+def before_the_verb(version: Version = False) -> None:
+    """Makes image classifiers ready for phones: trained, pruned, distilled, quantized, verified and measured."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What every verb accepts."""
 
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a study's value.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the study, e.g. benchmark.rounds=20."),
     ] = None
     out: Annotated[Path | None, typer.Option("--out", help="Output folder; exported/STUDY unless given.")] = None
     device: Annotated[str, typer.Option("--device", help="Where training runs: auto, cpu, cuda or cuda:N.")] = "auto"

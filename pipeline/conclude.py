@@ -94,6 +94,7 @@ def _variant(measured: Measured, index: int, latency: Latency) -> Variant:
     parent, versus_parent = measured.study.recipe(manifest.recipe).after, measured.versus_parent(index)
     validation = measured.validation_top1(index)
     drop = measured.validation_top1(measured.reference) - validation
+    overruns = over_budget(measured.study.budget, drop, latency.p50_ms.value, item.artifact.bytes)
     return Variant(
         recipe=manifest.recipe,
         format=manifest.format,
@@ -108,34 +109,49 @@ def _variant(measured: Measured, index: int, latency: Latency) -> Variant:
         latency=latency,
         parent=parent,
         versus_parent=versus_parent,
-        note=_note(parent, versus_parent),
+        note="; ".join([*overruns, *_note(parent, versus_parent)]),
         file_bytes=item.artifact.bytes,
         params=manifest.params,
         macs=manifest.macs,
         parity=item.parity,
         lineage=manifest.lineage,
-        within_budget=within(measured.study.budget, drop, latency.p50_ms.value, item.artifact.bytes),
+        within_budget=not overruns,
         on_front=False,
     )
 
 
-def within(budget: Budget, drop: float, p50_ms: float, file_bytes: int) -> bool:
-    """Whether a variant costs no more than the budget allows.
+def over_budget(budget: Budget, drop: float, p50_ms: float, file_bytes: int) -> list[str]:
+    """In words, each limit that a variant does not keep; none where it fits the budget.
 
     Args:
         drop: top-1 lost against the reference on validation images, as a fraction of 1.
     """
-    fast = budget.max_latency_ms is None or p50_ms <= budget.max_latency_ms
-    small = budget.max_bytes is None or file_bytes <= budget.max_bytes
-    return drop <= budget.max_drop and fast and small
+    found = []
+    if drop > budget.max_drop:
+        found.append(f"loses {points(drop)} on validation images, {100 * budget.max_drop:g} allowed")
+    if budget.max_latency_ms is not None and p50_ms > budget.max_latency_ms:
+        found.append(f"takes {p50_ms:.2f} ms, {budget.max_latency_ms:g} allowed")
+    if budget.max_bytes is not None and file_bytes > budget.max_bytes:
+        found.append(f"has {file_bytes:,} bytes, {budget.max_bytes:,} allowed")
+    return found
 
 
-def _note(parent: str, versus_parent: Interval | None) -> str:
-    """A word where compression did not pay: such a variant is reported, and not recommended."""
+def points(fraction: float) -> str:
+    """A difference of top-1 in points, one decimal at most.
+
+    >>> points(0.01), points(-0.0251)
+    ('1 point', '−2.5 points')
+    """
+    text = f"{100 * fraction:.1f}".removesuffix(".0").replace("-", "−")
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def _note(parent: str, versus_parent: Interval | None) -> list[str]:
+    """A word where compression did not make a variant faster."""
     if versus_parent is None or verdict(versus_parent) == "faster":
-        return ""
+        return []
     found = "slower than" if verdict(versus_parent) == "slower" else "not shown to be faster than"
-    return f"{found} {parent} here ({versus_parent.value:.2f}×)"
+    return [f"{found} {parent} here ({versus_parent.value:.2f}×)"]
 
 
 def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget) -> Recommendation:
@@ -143,7 +159,9 @@ def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget) -
     allowed = [variant for variant in variants if variant.within_budget]
     fitting = [i for i, variant in enumerate(variants) if variant.within_budget and _pays(variant, allowed)]
     if not fitting:
-        return Recommendation(variant=None, sentence=f"Nothing fits the budget ({_limits(budget)}); ship none.")
+        nearest = max(variants, key=lambda variant: (variant.validation_top1, -variant.latency.p50_ms.value))
+        why = f"{nearest.name}, the most accurate, {nearest.note}" if nearest.note else "nothing was gained"
+        return Recommendation(variant=None, sentence=f"Nothing fits the budget ({_limits(budget)}): {why}; ship none.")
     best = min(fitting, key=lambda i: (variants[i].latency.p50_ms.value, variants[i].file_bytes))
     return Recommendation(variant=best, sentence=_sentence(variants[best], reference, budget))
 
@@ -152,12 +170,13 @@ def _pays(variant: Variant, allowed: Sequence[Variant]) -> bool:
     """Shown to be faster than the recipe it was made from, or smaller, or else that one is not allowed."""
     made_from = (variant.parent, variant.format, variant.runtime)
     parents = [other for other in allowed if (other.recipe, other.format, other.runtime) == made_from]
-    return not variant.note or all(variant.file_bytes < parent.file_bytes for parent in parents)
+    faster = variant.versus_parent is None or verdict(variant.versus_parent) == "faster"
+    return faster or all(variant.file_bytes < parent.file_bytes for parent in parents)
 
 
 def _limits(budget: Budget) -> str:
     """The budget in words."""
-    limits = [f"at most {100 * budget.max_drop:g} points of top-1 lost on validation images"]
+    limits = [f"at most {points(budget.max_drop)} of top-1 lost on validation images"]
     if budget.max_latency_ms is not None:
         limits.append(f"{budget.max_latency_ms:g} ms")
     if budget.max_bytes is not None:
@@ -167,15 +186,25 @@ def _limits(budget: Budget) -> str:
 
 def _sentence(best: Variant, reference: Variant, budget: Budget) -> str:
     place = f"Ship {best.recipe} as {best.format} on {best.runtime}"
-    allowed = f"the budget of {100 * budget.max_drop:g} points of top-1"
+    allowed = f"the budget of {points(budget.max_drop)} of top-1"
     speed = f"{best.latency.p50_ms.value:.2f} ms an image"
     if best == reference:
-        return f"{place}: it is the reference, and nothing within {allowed} is faster; {speed}."
+        return f"{place}: it is the reference, and nothing within {allowed} is shown to be faster; {speed}."
     difference, ratio = best.versus_reference.difference, best.latency.ratio
+    doubt = "" if best.latency.verdict == "faster" else f" ({best.latency.verdict})"
     return (
         f"{place}: the smallest latency within {allowed}, {speed}, "
-        f"{ratio.value:.1f}× [{ratio.low:.1f}, {ratio.high:.1f}] the speed of {reference.name} "
-        f"and {reference.file_bytes / best.file_bytes:.1f}× smaller; top-1 {best.top1.value:.1%} against "
-        f"{reference.top1.value:.1%}, a paired difference of {100 * difference.value:+.1f} points "
-        f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]."
+        f"{ratio.value:.1f}× [{ratio.low:.1f}, {ratio.high:.1f}] the speed of {reference.name}{doubt} "
+        f"and {_size(best, reference)}; top-1 {best.top1.value:.1%} against "
+        f"{reference.top1.value:.1%}, a paired difference of {_signed(difference.value)} points "
+        f"[{_signed(difference.low)}, {_signed(difference.high)}]."
     )
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}".replace("-", "−")
+
+
+def _size(best: Variant, reference: Variant) -> str:
+    ratio = reference.file_bytes / best.file_bytes
+    return f"{ratio:.1f}× smaller" if ratio >= 1 else f"{1 / ratio:.1f}× larger"

@@ -14,6 +14,7 @@ from rich.console import Console
 from pipeline.artifact import Draft
 from pipeline.dataset import DataSet
 from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, ResourceError, StageFailed, UnavailableError
+from pipeline.files import full_disk_is_an_error, temporary_folder
 from pipeline.measure.parity import compare_logits
 from pipeline.model import Model
 from pipeline.plan import Step
@@ -141,8 +142,6 @@ class Workshop:
 @contextmanager
 def reloaded(value: Model, store: Store) -> Iterator[Model]:
     """The model as it comes back from disk."""
-    from pipeline.files import temporary_folder
-
     with temporary_folder(store.root) as folder:
         value.save(folder)
         yield Model.load(folder)

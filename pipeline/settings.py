@@ -53,8 +53,10 @@ def study_data(study: str) -> Any:
 
 
 def finished_folder(study: str) -> Path:
-    """The folder of a finished run: a path, or the name of a study in ``exported/``."""
+    """The folder of a finished run: a path, or where the study of that name or file delivers."""
     path = Path(study)
+    if path.suffix in (".yaml", ".yml"):
+        return Path("exported") / str(study_data(study).get("name"))
     return path if path.exists() else Path("exported") / study
 
 
@@ -67,7 +69,7 @@ def apply_setting(data: Any, setting: str) -> None:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         raise UsageError(f"--set {setting}: {text!r} is not a YAML value") from None
-    *path, last = key.split(".")
+    *path, last = _without_data_kind(data, key.split("."))
     if path and path[0] in OPTIONAL:
         data.setdefault(path[0], {})
     for part in path:
@@ -75,6 +77,13 @@ def apply_setting(data: Any, setting: str) -> None:
     if not isinstance(data, dict):
         raise UsageError(f"--set {setting}: there is nothing to set at {key!r}")
     data[last] = value
+
+
+def _without_data_kind(data: Any, parts: list[str]) -> list[str]:
+    """``data.digits.size`` as ``data.size``: a study has one data set, so its name may be left out."""
+    chosen = data.get("data") if isinstance(data, dict) else None
+    kind = next(iter(chosen), "") if isinstance(chosen, dict) else chosen
+    return [parts[0], *parts[2:]] if parts[0] == "data" and len(parts) > 2 and parts[1] == kind else parts
 
 
 def _inside(data: Any, part: str, setting: str) -> Any:

@@ -38,6 +38,7 @@ class InputSpec(Value):
         color: "RGB" (three channels, that order) or "L" (one grey channel).
         mean: one value a channel, in units of the 0…1 image.
         std: one positive value a channel, in units of the 0…1 image.
+        interpolation: always antialiased bilinear; here so that a file says so.
     """
 
     size: tuple[Positive, Positive]

@@ -38,9 +38,14 @@ class Study(Value):
 
     Attributes:
         name: the output folder is ``exported/<name>``.
+        data: where the images come from.
+        recipes: in order; one may start from, and learn from, those before it.
         reference: the recipe that accuracy and latency are compared with.
         exports: appended, each in turn, to every recipe that ends in a model.
         runtimes: every artifact is measured on those that open its format.
+        seed: everything random follows from it.
+        budget: what a recommended model may cost.
+        benchmark: how latency is measured.
     """
 
     name: Name

@@ -42,7 +42,13 @@ AnyArchitecture = Annotated[
 
 
 class Network(Blueprint):
-    """A family's network for so many input channels and classes."""
+    """A family's network for so many input channels and classes.
+
+    Attributes:
+        family: the model family with its fields.
+        channels: of the input image.
+        classes: how many logits.
+    """
 
     family: AnyArchitecture
     channels: Positive

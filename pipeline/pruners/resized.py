@@ -20,6 +20,7 @@ class Resized(Blueprint):
     """Another blueprint's network with other widths.
 
     Attributes:
+        of: the blueprint of the network before pruning.
         widths: (outputs, inputs) of every layer that differs, by its name.
     """
 

@@ -26,7 +26,10 @@ class QuantizationAware(Stage):
     Attributes:
         epochs: passes over the training images.
         lr: highest learning rate; about a tenth of what trained the float model.
+        batch: images a step; smaller data sets use all they have.
         weight: share of the loss that is the float model's answers.
+        temperature: softens both answers before they are compared.
+        augment: "affine" (rotate, scale, shift), "flip" (mirror) or "none".
     """
 
     gives: ClassVar[str] = INT8

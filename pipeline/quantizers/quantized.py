@@ -22,6 +22,10 @@ class Quantized(Blueprint):
 
     ``state`` is that of the prepared network: folded float weights, and the scales and zero
     points of every quantizer. Conversion is a function of it.
+
+    Attributes:
+        of: the blueprint of the float network.
+        input: its input's description; the graph is captured with that shape.
     """
 
     of: AnyBlueprint

@@ -25,6 +25,8 @@ class Train(Stage):
         epochs: passes over the training images.
         batch: images a step; smaller data sets use all they have.
         lr: highest learning rate of the one-cycle schedule.
+        optimizer: "sgd" (Nesterov momentum 0.9) or "adamw".
+        weight_decay: of weights; biases and BatchNorm are not decayed.
         smoothing: label smoothing (Szegedy et al., 2016).
         augment: "affine" (rotate, scale, shift), "flip" (mirror) or "none".
     """

@@ -43,6 +43,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(latency, "time", made)
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # takes a third of a second in a large process
     return made
 
 
@@ -157,11 +158,11 @@ def test_a_machine_that_slows_down_does_not_hide_a_tenth(clock: Clock) -> None:
 
 
 def test_an_identical_pair_mostly_shows_no_difference(clock: Clock) -> None:
-    rng, verdicts = np.random.default_rng(3), list[str]()
-    for seed in range(60):
+    rng, verdicts = np.random.default_rng(0), list[str]()
+    for seed in range(100):
         sessions = [clock.session(i, noisy(1.0, rng)) for i in range(2)]
         verdicts.append(summarize(measure_latency(sessions, X, benchmark(rounds=20), seed), 0)[1].verdict)
-    assert verdicts.count("no difference shown") >= 52
+    assert verdicts.count("no difference shown") >= 88
 
 
 def test_a_true_difference_is_found_in_either_direction(clock: Clock) -> None:
@@ -177,8 +178,14 @@ def test_speed_is_a_multiple_of_the_base() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(1.01, 1.2, "faster"), (0.8, 0.99, "slower"), (0.9, 1.1, "no difference shown"), (1.0, 1.2, "no difference shown")]
-    + [(0.8, 1.0, "no difference shown"), (1.0, 1.0, "no difference shown")],
+    [
+        (1.01, 1.2, "faster"),
+        (0.8, 0.99, "slower"),
+        (0.9, 1.1, "no difference shown"),
+        (1.0, 1.2, "no difference shown"),
+        (0.8, 1.0, "no difference shown"),
+        (1.0, 1.0, "no difference shown"),
+    ],
 )
 def test_verdicts(low: float, high: float, expected: str) -> None:
     assert verdict(Interval(value=(low + high) / 2, low=low, high=high)) == expected

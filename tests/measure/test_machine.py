@@ -13,7 +13,9 @@ import pytest
 
 from pipeline.measure.machine import FEATURES, cpu_flags, cpu_name, machine_facts, usable_cores, versions
 
-X86 = "processor\t: 0\nmodel name\t: A CPU: 2 GHz\nflags\t\t: fpu avx2 avx512_vnni\n\nprocessor\t: 1\nmodel name\t: Another\n"
+X86 = (
+    "processor\t: 0\nmodel name\t: A CPU: 2 GHz\nflags\t: fpu avx2 avx512_vnni\n\nprocessor\t: 1\nmodel name\t: B CPU\n"
+)
 ARM = "processor\t: 0\nFeatures\t: fp asimddp i8mm\nCPU part\t: 0xd0c\n"
 
 

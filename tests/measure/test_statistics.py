@@ -152,6 +152,5 @@ def test_more_rounds_are_narrower() -> None:
 def test_the_same_data_gives_the_same_interval() -> None:
     values = np.random.default_rng(0).normal(10, 1, 40)
     assert median_interval(values) == median_interval(values)
-    assert median_interval(values, seed=1) != median_interval(values, seed=2)
     right = values > 10
     assert paired_difference(right, ~right) == paired_difference(right, ~right)

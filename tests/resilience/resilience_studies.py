@@ -88,8 +88,9 @@ def weights(out: Path) -> dict[str, str]:
 
 def delivered(out: Path) -> dict[str, Path]:
     """Every file that a run hands over, by its name in the output folder."""
-    files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
-    return {name: path for name, path in files.items() if not name.startswith(".")}
+    files = {path.relative_to(out): path for path in out.rglob("*") if path.is_file()}
+    hidden = {name for name in files if any(part.startswith(".") for part in name.parts)}
+    return {name.as_posix(): path for name, path in files.items() if name not in hidden}
 
 
 def artifact_bytes(out: Path) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from resilience_studies import QUICK, written
 
 STARTS = 8
 BUSY = 75
-LIMIT_S = 2.0  # where nothing else runs
+LIMIT_S = 2.0
 COMMAND = Path(sys.executable).with_name("edgewright")
 
 
@@ -78,12 +78,18 @@ def ended(starts: list[Start], count: int, seconds: float = 60.0) -> list[Start]
     return found
 
 
-def alone(study: Path, out: Path, cache: Path) -> float:
-    """How many times longer than its work a refused start takes: what else this machine does."""
+def alone(study: Path, out: Path, cache: Path) -> Start:
+    """One refused start."""
     with cold_starts(1, study, out, cache) as starts:
         [start] = ended(starts, 1)
     assert start.code == BUSY
-    return max(1.0, start.wall_s / start.cpu_s)
+    return start
+
+
+def limit_s(one: Start) -> float:
+    """Two seconds; longer where eight shares of this machine's time alone come near them."""
+    shares = STARTS * one.wall_s / min(STARTS, os.cpu_count() or 1)
+    return max(LIMIT_S, 1.5 * shares)
 
 
 def test_eight_starts(tmp_path: Path) -> None:
@@ -91,14 +97,14 @@ def test_eight_starts(tmp_path: Path) -> None:
     with started(study, out) as holder:
         holder.wait_for("[  1/")
         alone(study, out, cache)  # compiles
-        slowdown = alone(study, out, cache)
+        one = alone(study, out, cache)
     with cold_starts(STARTS, study, out, cache) as starts:
         refused = ended(starts, STARTS - 1)
         [winner] = [start for start in starts if start.code is None]
-        print([f"{start.wall_s:.2f} s ({start.cpu_s:.2f} s of CPU)" for start in refused], f"{slowdown:.2f}")
+        print([f"{start.wall_s:.2f} s ({start.cpu_s:.2f} s of CPU)" for start in refused], f"of {limit_s(one):.2f} s")
         assert [start.code for start in refused] == [BUSY] * (STARTS - 1)
         assert max(start.cpu_s for start in refused) < LIMIT_S / 2
-        assert max(start.wall_s for start in refused) < LIMIT_S * slowdown
+        assert max(start.wall_s for start in refused) < limit_s(one)
         os.kill(winner.pid, signal.SIGKILL)
         ended(starts, STARTS)
     assert winner.code == -signal.SIGKILL
