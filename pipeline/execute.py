@@ -50,7 +50,7 @@ class Workshop:
     seed: int
     device: str
     threads: int
-    total: int
+    total: int = 0
     records: list[StageRecord] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
 

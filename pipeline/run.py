@@ -18,8 +18,9 @@ from pipeline.conclude import Measured, conclude
 from pipeline.execute import Workshop
 from pipeline.files import copy_files, folder_lock, sha256_of, sweep, write_files
 from pipeline.measure.machine import usable_cores
-from pipeline.plan import plan
+from pipeline.plan import Step, plan
 from pipeline.results import RESULTS, Results
+from pipeline.runtime import Runtime
 from pipeline.signals import StopSignal
 from pipeline.stage import ARTIFACT
 from pipeline.store import FOLDER, Store
@@ -60,29 +61,31 @@ def run(
         store = Store(out / FOLDER)
         store.open()
         sweep(out)
-        data = study.data.load()
-        steps = plan(study, data.digest)
-        runs_on = [[r for r in study.runtimes if r.format == getattr(s.stage, "format", "")] for s in steps]
-        shop = Workshop(
-            data,
-            store,
-            console or Console(stderr=True),
-            stop,
-            study.seed,
-            device,
-            threads or usable_cores(),
-            total=len(steps) + sum(map(len, runs_on)) + 1,
-        )
-        answered: list[Answered] = []
-        for step, runtimes in zip(steps, runs_on, strict=True):
-            entry = shop.do(step)
-            if step.stage.gives == ARTIFACT:
-                artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
-                answered += [answer(shop, artifact, step.key, runtime) for runtime in runtimes]
+        console, threads = console or Console(stderr=True), threads or usable_cores()
+        shop = Workshop(study.data.load(), store, console, stop, study.seed, device, threads)
+        answered = make_all(shop, study)
         ms_RSC = time_all(shop, study, answered)
-        results = conclude(Measured(study, data, answered, ms_RSC), shop.records)
-        deliver(out, results, data, answered)
+        results = conclude(Measured(study, shop.data, answered, ms_RSC), shop.records)
+        deliver(out, results, shop.data, answered)
     return results
+
+
+def make_all(shop: Workshop, study: Study) -> list[Answered]:
+    """Every artifact of the study, with its answers on each runtime that opens its format."""
+    steps = [(step, runtimes_of(study, step)) for step in plan(study, shop.data.digest)]
+    shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + 1  # and the latency of all
+    answered: list[Answered] = []
+    for step, runtimes in steps:
+        entry = shop.do(step)
+        if step.stage.gives == ARTIFACT:
+            artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
+            answered += [answer(shop, artifact, step.key, runtime) for runtime in runtimes]
+    return answered
+
+
+def runtimes_of(study: Study, step: Step) -> list[Runtime]:
+    """The study's runtimes that open what a step makes."""
+    return [runtime for runtime in study.runtimes if runtime.format == getattr(step.stage, "format", "")]
 
 
 def deliver(out: Path, results: Results, data: DataSet, answered: list[Answered]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from resilience_kit import finish
 from resilience_studies import QUICK, Finished, artifact_bytes, changed, done, written
 
-LATENCY = "latency of 2 variants, interleaved"
+LATENCY = "latency of"
 
 
 def test_nothing_changed(quick: Finished, tmp_path: Path) -> None:
@@ -23,7 +23,8 @@ def test_nothing_changed(quick: Finished, tmp_path: Path) -> None:
 def test_only_the_benchmark_changed(quick: Finished, tmp_path: Path) -> None:
     out = quick.copy(tmp_path / "out")
     finish(written(tmp_path / "study.yaml", changed(QUICK, "benchmark", "rounds", to=6)), out)
-    assert done(out) == [LATENCY]
+    [only] = done(out)
+    assert only.startswith(LATENCY)
 
 
 def test_one_recipe_changed(quick: Finished, tmp_path: Path) -> None:
@@ -31,12 +32,6 @@ def test_one_recipe_changed(quick: Finished, tmp_path: Path) -> None:
     study = changed(QUICK, "recipes", "pruned", 1, "Prune", "ratio", to=0.4)
     finish(written(tmp_path / "study.yaml", study), out)
     own = ["Prune", "Train", "ExportTorchScript", "torchscript on torchscript"]
-    assert done(out) == [*(f"pruned · {stage}" for stage in own), LATENCY]
-
-
-def test_the_first_recipe_changed(quick: Finished, tmp_path: Path) -> None:
-    out = quick.copy(tmp_path / "out")
-    study = changed(QUICK, "recipes", "base", 1, "Train", "lr", to=0.05)
-    finish(written(tmp_path / "study.yaml", study), out)
-    assert "base · MobileNetV3" not in done(out)
-    assert len(done(out)) == 8
+    *of_the_recipe, last = done(out)
+    assert of_the_recipe == [f"pruned · {stage}" for stage in own]
+    assert last.startswith(LATENCY)
