@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 
@@ -25,6 +25,7 @@ from pipeline.stage import ARTIFACT, Context
 from pipeline.store import Entry, Store
 
 PARITY_IMAGES = 32
+T = TypeVar("T")
 
 
 class Saved(Protocol):
@@ -71,7 +72,7 @@ class Workshop:
         if entry is None:
             start = time.monotonic()
             with explained(label), full_disk_is_an_error(self.store.root), self.no_checkpoint_of_a_failure(key):
-                value, facts = make()
+                value, facts = self._attempt(key, make)
             entry = self.store.put(key, value.save, round(time.monotonic() - start, 3), facts)
             self.store.forget_checkpoint(key)
         record = StageRecord.model_validate(
@@ -97,11 +98,25 @@ class Workshop:
             self.store.forget_checkpoint(key)
             raise
 
+    def _attempt(self, key: str, make: Callable[[], T]) -> T:
+        """Make it; from the start, where the checkpoint turns out to be damaged."""
+        try:
+            return make()
+        except CorruptFile as error:
+            if not self.store.checkpoint(key).exists():
+                raise
+            self.warn(f"{error.cause}; the stage starts over")
+            self.store.forget_checkpoint(key)
+            return make()
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"warning: {text}", style="yellow", soft_wrap=True)
+
     def _found(self, key: str) -> Entry | None:
         try:
             return self.store.get(key)
         except CorruptFile as error:
-            self.console.print(f"warning: {error.cause}; it is made again", style="yellow", soft_wrap=True)
+            self.warn(f"{error.cause}; it is made again")
             self.store.discard(key)
             return None
 

@@ -31,8 +31,11 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises:
         FolderBusy: another process holds it. The lock dies with its process.
     """
-    with full_disk_is_an_error(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with full_disk_is_an_error(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}", "choose another --out") from None
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)

@@ -16,6 +16,7 @@ from tiny import family
 
 from pipeline.dataset import DataSet
 from pipeline.errors import (
+    CorruptFile,
     DataError,
     EdgewrightError,
     NotANumber,
@@ -101,6 +102,27 @@ def test_the_time_it_took_is_kept(shop: Workshop) -> None:
     entry = shop.cached("k", "label", "", make())
     assert entry.seconds >= 0
     assert shop.cached("k", "label", "", never).seconds == entry.seconds
+
+
+def test_a_damaged_checkpoint_is_told_and_the_stage_starts_over(shop: Workshop) -> None:
+    checkpoint = shop.store.checkpoint("k")
+    checkpoint.mkdir(parents=True)
+
+    def resuming() -> Any:
+        if checkpoint.exists():
+            raise CorruptFile("training.safetensors is not the checkpoint that was written")
+        return Note("from the start"), {}
+
+    assert (shop.cached("k", "label", "", resuming).folder / "note.txt").read_text() == "from the start"
+    assert "starts over" in said(shop)
+
+
+def test_a_damaged_file_without_a_checkpoint_stops_the_run(shop: Workshop) -> None:
+    def reading() -> Any:
+        raise CorruptFile("model.onnx is damaged")
+
+    with pytest.raises(CorruptFile, match=r"model\.onnx"):
+        shop.cached("k", "label", "", reading)
 
 
 def test_a_damaged_entry_is_told_and_made_again(shop: Workshop) -> None:
