@@ -24,6 +24,9 @@ class TorchScript(Runtime):
         import torch
 
         with hushed():
+            if artifact.manifest.integer:
+                # PyTorch warns once a process that these tensors are deprecated; in a session nobody could hush it.
+                torch.quantize_per_tensor(torch.zeros(1), 1.0, 0, torch.quint8)
             try:
                 module = torch.jit.load(artifact.path, map_location="cpu")
             except RuntimeError as error:

@@ -16,7 +16,7 @@ from pipeline.runtimes.eager import Eager
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.stage import Recipe
-from pipeline.study import Study
+from pipeline.study import Benchmark, Study
 from pipeline.trainers.distillation import Distill
 from pipeline.trainers.supervised import Train
 
@@ -30,22 +30,22 @@ STUDY = Study(
             stages=(ResNet18(stem_stride=1), Train(epochs=4, optimizer="adamw", lr=0.002, weight_decay=0.05)),
         ),
         Recipe(name="mobilenet_v2", stages=(MobileNetV2(stem_stride=1), Train(epochs=10))),
-        Recipe(name="mobilenet_v3", stages=(MobileNetV3(stem_stride=1), Train(epochs=12))),
-        Recipe(name="mobilenet_v2-pruned", after="mobilenet_v2", stages=(Prune(ratio=0.5), Train(epochs=12))),
+        Recipe(name="mobilenet_v3", stages=(MobileNetV3(stem_stride=1), Train(epochs=8))),
+        Recipe(name="mobilenet_v2-pruned", after="mobilenet_v2", stages=(Prune(ratio=0.5), Train(epochs=10))),
         Recipe(
             name="mobilenet_v3-distilled",
             after="mobilenet_v3",
-            stages=(Distill(teacher="resnet18", epochs=4, lr=0.02),),
+            stages=(Distill(teacher="resnet18", epochs=3, lr=0.02),),
         ),
-        Recipe(name="resnet18-int8", after="resnet18", stages=(PostTraining(),)),
         Recipe(name="mobilenet_v2-int8", after="mobilenet_v2", stages=(PostTraining(),)),
         Recipe(name="mobilenet_v3-int8-qat", after="mobilenet_v3-distilled", stages=(QuantizationAware(epochs=1),)),
         Recipe(
             name="mobilenet_v2-pruned-int8-qat",
             after="mobilenet_v2-pruned",
-            stages=(QuantizationAware(epochs=2),),
+            stages=(QuantizationAware(epochs=1),),
         ),
     ),
     exports=(ExportOnnx(), ExportTorchScript(), ExportPt2()),
     runtimes=(OnnxRuntime(), TorchScript(), Eager()),
+    benchmark=Benchmark(calls=3, seconds=15),
 )
