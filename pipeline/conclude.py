@@ -191,13 +191,15 @@ def _sentence(best: Variant, reference: Variant, budget: Budget) -> str:
     if best == reference:
         return f"{place}: it is the reference, and nothing within {allowed} is shown to be faster; {speed}."
     difference, ratio = best.versus_reference.difference, best.latency.ratio
+    # Test images never decide; where they contradict the choice, the reader is told.
+    exceeded = "" if -difference.value <= budget.max_drop else ", more than the budget, which validation images judge"
     doubt = "" if best.latency.verdict == "faster" else f" ({best.latency.verdict})"
     return (
         f"{place}: the smallest latency within {allowed}, {speed}, "
         f"{ratio.value:.1f}× [{ratio.low:.1f}, {ratio.high:.1f}] the speed of {reference.name}{doubt} "
         f"and {_size(best, reference)}; top-1 {best.top1.value:.1%} against "
         f"{reference.top1.value:.1%}, a paired difference of {_signed(difference.value)} points "
-        f"[{_signed(difference.low)}, {_signed(difference.high)}]."
+        f"[{_signed(difference.low)}, {_signed(difference.high)}]{exceeded}."
     )
 
 
