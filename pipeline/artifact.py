@@ -144,9 +144,7 @@ def read_manifest(path: Path) -> Manifest:
         version = int(data["schema_version"])
     except (OSError, ValueError, KeyError, TypeError):
         raise CorruptFile(f"{path} is missing or is not a manifest", "export it again") from None
-    if version > SCHEMA_VERSION:
-        cause = f"{path} has schema version {version}; this edgewright knows up to {SCHEMA_VERSION}"
-        raise NewerFormat(cause, "pip install --upgrade edgewright")
+    NewerFormat.refuse(path, version, SCHEMA_VERSION)
     try:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:

@@ -72,7 +72,12 @@ class CorruptFile(UnavailableError):
 
 
 class NewerFormat(UnavailableError):
-    pass
+    @classmethod
+    def refuse(cls, where: object, version: int, known: int) -> None:
+        """Raise if ``version``, found at ``where``, is later than the latest ``known`` one."""
+        if version > known:
+            cause = f"{where} has schema version {version}; this edgewright knows up to {known}"
+            raise cls(cause, "pip install --upgrade edgewright")
 
 
 class StageFailed(EdgewrightError):

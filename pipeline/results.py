@@ -168,9 +168,7 @@ def read_results(folder: Path) -> Results:
         version = int(data["schema_version"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{path} is missing or holds no results", "run the study first") from None
-    if version > SCHEMA_VERSION:
-        cause = f"{path} has schema version {version}; this edgewright knows up to {SCHEMA_VERSION}"
-        raise NewerFormat(cause, "pip install --upgrade edgewright")
+    NewerFormat.refuse(path, version, SCHEMA_VERSION)
     try:
         return Results.model_validate(data)
     except ValidationError as error:
