@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_run import TinyRun, edgewright, finished, written
+from tiny_run import TinyRun, copied, edgewright, finished, written
 
 from pipeline import cli
 from pipeline.errors import EdgewrightError
@@ -141,6 +141,17 @@ def test_quiet_means_no_progress(tiny: TinyRun) -> None:
     said = edgewright("run", tiny.file, "--out", tiny.out, "--threads", "1", "--quiet", "--json")
     assert said.stderr == ""
     assert Results.model_validate_json(said.stdout) == read_results(tiny.out)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_missed_budget_is_told_and_is_exit_code_1(as_json: bool, tmp_path: Path) -> None:
+    mine = copied(tmp_path)
+    limit = ("--set", "budget.max_latency_ms=0.000001", "--quiet", *["--json"] * as_json)
+    said = edgewright("run", mine.file, "--out", mine.out, "--threads", "1", *limit)
+    assert said.exit_code == 1
+    assert said.stderr.startswith("error: nothing fits the budget\n  fix: ")
+    assert "Nothing fits the budget" in said.stdout
+    assert not as_json or json.loads(said.stdout)["recommendation"]["variant"] is None
 
 
 def test_report_prints_the_table_and_writes_the_page_again(tiny: TinyRun) -> None:
