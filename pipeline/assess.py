@@ -80,7 +80,7 @@ def answer(shop: Workshop, artifact: Artifact, key: str, runtime: Runtime) -> An
     def make() -> tuple[Arrays, Mapping[str, Any]]:
         session = runtime.open(artifact, shop.threads)
         parity = probe_parity(artifact, session)
-        check_parity(parity, manifest.integer, label)
+        check_parity(parity, manifest.integer, runtime.kind)
         validation, test = (
             answers(session, split, manifest.batch) for split in (shop.data.splits.validation, shop.data.test)
         )
