@@ -1,7 +1,7 @@
 """Every exception the project raises on purpose.
 
 EdgewrightError
-├── GateFailed             1   a budget, gate or verification was not met
+├── GateFailed             1   a budget or gate was not met
 ├── UsageError             2   the command line or a study says something that cannot be
 │   └── DataError          2   the images or labels cannot be used
 ├── UnavailableError       3   a package, device or model that is needed is not here

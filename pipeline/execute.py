@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from rich.console import Console
 
@@ -68,22 +68,15 @@ class Workshop:
     def cached(self, key: str, label: str, recipe: str, make: Callable[[], tuple[Saved, Mapping[str, Any]]]) -> Entry:
         """The entry of that key; ``make`` gives its value and facts if there is none."""
         entry = self._found(key)
-        status = "cached" if entry else "done"
+        status: Literal["done", "cached"] = "cached" if entry else "done"
         if entry is None:
             start = time.monotonic()
             with explained(label), full_disk_is_an_error(self.store.root), self.no_checkpoint_of_a_failure(key):
                 value, facts = self._attempt(key, make)
             entry = self.store.put(key, value.save, round(time.monotonic() - start, 3), facts)
             self.store.forget_checkpoint(key)
-        record = StageRecord.model_validate(
-            {
-                "label": label,
-                "recipe": recipe,
-                "key": key,
-                "seconds": entry.seconds,
-                "status": status,
-                "facts": entry.facts,
-            }
+        record = StageRecord(
+            label=label, recipe=recipe, key=key, seconds=entry.seconds, status=status, facts=entry.facts
         )
         self.records.append(record)
         self.console.print(_line(record, len(self.records), self.total), highlight=False, markup=False, soft_wrap=True)
