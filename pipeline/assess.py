@@ -81,9 +81,8 @@ def answer(shop: Workshop, artifact: Artifact, key: str, runtime: Runtime) -> An
         session = runtime.open(artifact, shop.threads)
         parity = probe_parity(artifact, session)
         check_parity(parity, manifest.integer, runtime.kind)
-        validation, test = (
-            answers(session, split, manifest.batch) for split in (shop.data.splits.validation, shop.data.test)
-        )
+        splits = (shop.data.splits.validation, shop.data.test)
+        validation, test = (answers(session, split.normalized_as(manifest.input), manifest.batch) for split in splits)
         return Arrays({"validation_NK": validation, "test_NK": test}), {"parity": parity.model_dump()}
 
     entry = shop.cached(own, label, manifest.recipe, make)

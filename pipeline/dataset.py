@@ -1,14 +1,16 @@
-"""Labelled images in memory, and how they are divided."""
+"""Labelled images, and how they are divided."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.errors import DataError, UsageError
+from pipeline.images import Images
 from pipeline.plugin import Plugin, lookup, read
 from pipeline.spec import InputSpec, key_of
 
@@ -19,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Images already fitted to the network's size, with their labels.
+    """Images with their labels.
 
     Attributes:
-        fitted_NHWC: uint8 images (N, height, width, channels).
+        images: in memory or in files.
         labels_N: int64 class indices.
-        spec: how they are normalized.
+        spec: how they are fitted and normalized.
     """
 
-    fitted_NHWC: NDArray[np.uint8]
+    images: Images
     labels_N: NDArray[np.int64]
     spec: InputSpec
 
@@ -36,10 +38,20 @@ class Samples:
 
     def x_NCHW(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Normalized network inputs of a slice."""
-        return self.spec.normalize(self.fitted_NHWC[start:stop])
+        return self.spec.normalize(self.images.fitted_NHWC(start, stop))
 
     def take(self, indices: NDArray[np.int64]) -> Samples:
-        return Samples(self.fitted_NHWC[indices], self.labels_N[indices], self.spec)
+        return Samples(self.images.take(indices), self.labels_N[indices], self.spec)
+
+    def normalized_as(self, spec: InputSpec) -> Samples:
+        """The same pixels with another mean and standard deviation.
+
+        Raises:
+            UsageError: ``spec`` makes other pixels.
+        """
+        if not spec.fits_as(self.spec):
+            raise UsageError(f"images were fitted to {self.spec.shape}, but the model takes {spec.shape}")
+        return replace(self, spec=spec)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,13 @@ class Splits:
     classes: tuple[str, ...]
     spec: InputSpec
 
+    def normalized_as(self, spec: InputSpec) -> Splits:
+        """The same images as a model of that input takes them."""
+        train, calibration, validation = (
+            part.normalized_as(spec) for part in (self.train, self.calibration, self.validation)
+        )
+        return Splits(train, calibration, validation, self.classes, spec)
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -73,14 +92,36 @@ class DataSet:
     raw_test: tuple[NDArray[np.uint8], ...]
     source: str
 
+    @property
+    def parts(self) -> dict[str, Samples]:
+        """The splits that share no image, by name."""
+        return {"train": self.splits.train, "validation": self.splits.validation, "test": self.test}
+
+    @cached_property
+    def hashes(self) -> dict[str, tuple[str, ...]]:
+        """One hash an image, by split."""
+        return {name: part.images.hashes() for name, part in self.parts.items()}
+
     @cached_property
     def digest(self) -> str:
         """Content key of every image, label and split."""
-        parts = (self.splits.train, self.splits.calibration, self.splits.validation, self.test)
-        hashes = [
-            hashlib.sha256(array.tobytes()).hexdigest() for part in parts for array in (part.fitted_NHWC, part.labels_N)
-        ]
-        return key_of([hashes, self.splits.spec.model_dump(mode="json"), self.splits.classes])
+        parts = {**self.parts, "calibration": self.splits.calibration}
+        labels = [hashlib.sha256(part.labels_N.tobytes()).hexdigest() for part in parts.values()]
+        hashes = [*self.hashes.values(), self.splits.calibration.images.hashes()]
+        return key_of([hashes, labels, self.splits.spec.model_dump(mode="json"), self.splits.classes])
+
+    @cached_property
+    def duplicates(self) -> tuple[str, ...]:
+        """One sentence for each two splits that share images."""
+        found = []
+        for (one, hashes), (other, others) in combinations(self.hashes.items(), 2):
+            if shared := len(set(hashes) & set(others)):
+                found.append(f"{shared} image{'s' * (shared > 1)} of {other} {_are(shared)} in {one} too")
+        return tuple(found)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 class Source(Plugin):

@@ -15,6 +15,7 @@ from pipeline.artifact import Draft
 from pipeline.dataset import DataSet
 from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, ResourceError, StageFailed, UnavailableError
 from pipeline.files import full_disk_is_an_error, temporary_folder
+from pipeline.measure.accuracy import answers
 from pipeline.measure.parity import compare_logits
 from pipeline.model import Model
 from pipeline.plan import Step
@@ -120,8 +121,9 @@ class Workshop:
         device = usable_device(self.device)
         before = self.model(step.before) if step.before else None
         with shown(self.console, step.label) as progress:
+            splits = self.data.splits
             context = Context(
-                self.data.splits,
+                splits.normalized_as(before.spec) if before else splits,
                 device,
                 self.seed,
                 self.store.checkpoint(step.key),
@@ -136,8 +138,8 @@ class Workshop:
 
     def _facts(self, value: Model, step: Step) -> dict[str, Any]:
         """Check that the model survives being saved, and note its validation accuracy."""
-        validation = self.data.splits.validation
-        logits_NK = value.logits_NK(validation.x_NCHW())
+        validation = self.data.splits.validation.normalized_as(value.spec)
+        logits_NK = answers(value.logits_NK, validation)
         probe = validation.x_NCHW(0, PARITY_IMAGES)
         with reloaded(value, self.store) as again:
             parity = compare_logits(value.logits_NK(probe), again.logits_NK(probe))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Positive = Annotated[int, Field(gt=0)]
+Interpolation = Literal["bilinear", "bicubic"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 # What a folder may be called anywhere.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -28,9 +29,9 @@ class Value(BaseModel):
 class InputSpec(Value):
     """The only description of preprocessing, travelling with the weights as data.
 
-    A uint8 image of any size is resized so that its shorter edge is ``resize`` (antialiased
-    bilinear, half-pixel centres, rounded to uint8), cropped at the centre to ``size`` and
-    normalized: ``(x / 255 - mean) / std``.
+    A uint8 image of any size is resized so that its shorter edge is ``resize`` (antialiased,
+    half-pixel centres, rounded to uint8), cropped at the centre to ``size`` and normalized:
+    ``(x / 255 - mean) / std``.
 
     Attributes:
         size: (height, width) of the network's input, in pixels.
@@ -38,7 +39,7 @@ class InputSpec(Value):
         color: "RGB" (three channels, that order) or "L" (one grey channel).
         mean: one value a channel, in units of the 0…1 image.
         std: one positive value a channel, in units of the 0…1 image.
-        interpolation: always antialiased bilinear; here so that a file says so.
+        interpolation: "bilinear" or "bicubic"; what the weights were trained with.
     """
 
     size: tuple[Positive, Positive]
@@ -46,7 +47,7 @@ class InputSpec(Value):
     color: Literal["RGB", "L"] = "RGB"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (0.229, 0.224, 0.225)
-    interpolation: Literal["bilinear"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
 
     @model_validator(mode="after")
     def _consistent(self) -> InputSpec:
@@ -65,6 +66,11 @@ class InputSpec(Value):
         """(C, H, W) of one network input."""
         return (self.channels, *self.size)
 
+    def fits_as(self, other: InputSpec) -> bool:
+        """Whether both make the same pixels; they may normalize them differently."""
+        pixels = {"size", "resize", "color", "interpolation"}
+        return self.model_dump(include=pixels) == other.model_dump(include=pixels)
+
     def fit(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop one uint8 image of any size to (height, width, channels)."""
         import numpy as np
@@ -73,8 +79,8 @@ class InputSpec(Value):
         scale = self.resize / min(height, width)
         rows, columns = (max(self.resize, round(edge * scale)) for edge in (height, width))
         top, left = (rows - self.size[0]) // 2, (columns - self.size[1]) // 2
-        vertical = resampling_matrix(height, rows, top, self.size[0])
-        horizontal = resampling_matrix(width, columns, left, self.size[1])
+        vertical = resampling_matrix(height, rows, top, self.size[0], self.interpolation)
+        horizontal = resampling_matrix(width, columns, left, self.size[1], self.interpolation)
         fitted = np.einsum("yh,hwc,xw->yxc", vertical, image_HWC, horizontal, optimize=True)
         pixels: NDArray[np.uint8] = np.clip(np.rint(fitted), 0, 255).astype(np.uint8)
         return pixels
@@ -89,12 +95,15 @@ class InputSpec(Value):
 
 
 @lru_cache(maxsize=256)
-def resampling_matrix(source: int, target: int, first: int = 0, count: int | None = None) -> NDArray[np.float32]:
-    """Weights (count, source) of antialiased bilinear resampling along one axis.
+def resampling_matrix(
+    source: int, target: int, first: int = 0, count: int | None = None, interpolation: Interpolation = "bilinear"
+) -> NDArray[np.float32]:
+    """Weights (count, source) of antialiased resampling along one axis.
 
-    A triangle filter with half-pixel centres, widened by the scale when it shrinks: what
-    Pillow's ``BILINEAR`` and torch's ``antialias=True`` compute. Rows sum to one; only
-    ``count`` rows from ``first`` on are computed, all that a crop needs of a very long edge.
+    A triangle or cubic filter with half-pixel centres, widened by the scale when it shrinks:
+    what Pillow's ``BILINEAR`` and ``BICUBIC`` and torch's ``antialias=True`` compute. Rows sum
+    to one; only ``count`` rows from ``first`` on are computed, all that a crop needs of a very
+    long edge.
 
     >>> resampling_matrix(2, 4).tolist()
     [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
@@ -104,9 +113,18 @@ def resampling_matrix(source: int, target: int, first: int = 0, count: int | Non
     scale = source / target
     centre = (first + np.arange(target - first if count is None else count) + 0.5) * scale
     distance = np.abs(np.arange(source) + 0.5 - centre[:, None]) / max(scale, 1.0)
-    weight = np.clip(1 - distance, 0, None)
+    weight = _cubic(distance) if interpolation == "bicubic" else np.clip(1 - distance, 0, None)
     matrix: NDArray[np.float32] = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
     return matrix
+
+
+def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The cubic convolution kernel with a = -1/2 (Keys, 1981), at distances of at least 0."""
+    import numpy as np
+
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
 
 
 class Budget(Value):

@@ -12,6 +12,7 @@ from pipeline.artifact import Artifact, Manifest
 from pipeline.assess import Answered
 from pipeline.conclude import Measured, conclude
 from pipeline.dataset import DataSet, Samples, Splits
+from pipeline.images import Held
 from pipeline.results import Parity, Results
 from pipeline.runtimes.eager import Eager
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
@@ -39,7 +40,7 @@ class Case:
 
 def samples() -> Samples:
     labels_N = np.arange(IMAGES) % CLASSES
-    return Samples(np.zeros((IMAGES, 1, 1, 1), np.uint8), labels_N.astype(np.int64), SPEC)
+    return Samples(Held(np.zeros((IMAGES, 1, 1, 1), np.uint8)), labels_N.astype(np.int64), SPEC)
 
 
 def data() -> DataSet:

@@ -13,6 +13,7 @@ from pipeline.data.digits import Digits
 from pipeline.data.folder import Folder
 from pipeline.dataset import DataSet, Samples, assemble, read_source, shuffled, split
 from pipeline.errors import DataError, UsageError
+from pipeline.images import Held
 from pipeline.spec import InputSpec
 
 SPEC = InputSpec(size=(1, 2), resize=2, color="L", mean=(0.5,), std=(0.5,))
@@ -21,11 +22,11 @@ SPEC = InputSpec(size=(1, 2), resize=2, color="L", mean=(0.5,), std=(0.5,))
 def numbered(labels: list[int]) -> Samples:
     """Every image holds its own number."""
     numbers = np.arange(len(labels), dtype=np.uint16)
-    return Samples(numbers.view(np.uint8).reshape(-1, 1, 2, 1), np.array(labels, np.int64), SPEC)
+    return Samples(Held(numbers.view(np.uint8).reshape(-1, 1, 2, 1)), np.array(labels, np.int64), SPEC)
 
 
 def numbers(samples: Samples) -> list[int]:
-    return np.ascontiguousarray(samples.fitted_NHWC).reshape(-1, 2).view(np.uint16).ravel().tolist()
+    return np.ascontiguousarray(samples.images.fitted_NHWC()).reshape(-1, 2).view(np.uint16).ravel().tolist()
 
 
 @given(
@@ -92,10 +93,10 @@ def small() -> DataSet:
 def test_the_digest_follows_every_byte(part: str, position: int) -> None:
     data = small()
     samples = data.test if part == "test" else getattr(data.splits, part)
-    images, labels = samples.fitted_NHWC.copy(), samples.labels_N.copy()
+    images, labels = samples.images.fitted_NHWC().copy(), samples.labels_N.copy()
     images.reshape(-1)[position % images.size] ^= 1 << (position % 8)
     labels[position % len(labels)] += 1
-    for changed in (replace(samples, fitted_NHWC=images), replace(samples, labels_N=labels)):
+    for changed in (replace(samples, images=Held(images)), replace(samples, labels_N=labels)):
         other = replace(data, test=changed) if part == "test" else _with(data, part, changed)
         assert other.digest != data.digest
     assert small().digest == data.digest

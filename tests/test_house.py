@@ -21,7 +21,7 @@ LEVELS = """
 errors
 spec hush
 signals progress files
-plugin
+plugin images
 dataset
 model artifact
 stage runtime

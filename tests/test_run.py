@@ -183,7 +183,9 @@ def test_an_interruption_keeps_what_was_delivered(tiny: TinyRun, monkeypatch: py
 
 def test_the_test_split_is_out_of_reach_of_every_stage(tiny: TinyRun) -> None:
     data = changed().data.load()
-    seen = {image.tobytes() for part in (data.splits.train, data.splits.validation) for image in part.fitted_NHWC}
+    seen = {
+        image.tobytes() for part in (data.splits.train, data.splits.validation) for image in part.images.fitted_NHWC()
+    }
     probes = [Artifact.load(tiny.out / f"models/{recipe}/onnx").probe().fitted_NHWC for recipe in ("base", "int8")]
     assert all(image.tobytes() in seen for image in np.concatenate(probes))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pipeline.dataset import DataSet, Samples, Source, split
+from pipeline.images import Held
 from pipeline.spec import InputSpec, Positive
 
 TEST = 0.25
@@ -29,7 +30,7 @@ class Digits(Source):
         bunch = load_digits()
         raw = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
         fitted = np.stack([spec.fit(image) for image in raw])
-        samples = Samples(fitted, bunch.target.astype(np.int64), spec)
+        samples = Samples(Held(fitted), bunch.target.astype(np.int64), spec)
         classes = tuple(str(digit) for digit in range(10))
         splits, test, order = split(samples, (1 - TEST - VALIDATION, VALIDATION, TEST), classes)
         return DataSet(splits, test, tuple(raw[order[:32]]), "scikit-learn's handwritten digits (UCI Optdigits)")

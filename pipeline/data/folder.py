@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline.dataset import DataSet, Samples, Source, assemble, shuffled, split
 from pipeline.errors import DataError
+from pipeline.images import Held
 from pipeline.spec import InputSpec, Positive
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def read_images(root: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[
         files += found
         labels += [label] * len(found)
     fitted = np.stack([spec.fit(decode(file)) for file in files])
-    return Samples(fitted, np.array(labels, np.int64), spec), files
+    return Samples(Held(fitted), np.array(labels, np.int64), spec), files
 
 
 def decode(file: Path) -> NDArray[np.uint8]:

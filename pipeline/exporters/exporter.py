@@ -67,7 +67,7 @@ class Exporter(Stage):
 
 def probe(value: Model, context: Context) -> Probe:
     """The first validation images with the answers of the module that is exported."""
-    images = context.data.validation.fitted_NHWC[:PROBE_IMAGES]
+    images = context.data.validation.images.fitted_NHWC(0, PROBE_IMAGES)
     return Probe(images, value.logits_NK(value.spec.normalize(images)))
 
 

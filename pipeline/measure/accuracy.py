@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 ANY_BATCH = 64
 
 
-def answers(session: Session, samples: Samples, batch: int) -> NDArray[np.float32]:
+def answers(session: Session, samples: Samples, batch: int = 0) -> NDArray[np.float32]:
     """logits_NK for every image of a split.
 
     Args:
+        session: anything that maps x_NCHW to logits_NK.
         batch: images a call; 0 where the session takes any number.
     """
     import numpy as np

@@ -91,7 +91,7 @@ class Feed:
 
         train = context.data.train
         self.seed, self.plan, self.spec = context.seed, plan, train.spec
-        self.images_NCHW = torch.from_numpy(train.fitted_NHWC).permute(0, 3, 1, 2).to(context.device)
+        self.images_NCHW = torch.from_numpy(train.images.fitted_NHWC()).permute(0, 3, 1, 2).to(context.device)
         self.labels_N = torch.from_numpy(train.labels_N).to(context.device)
         self.batch = min(plan.batch, len(train))
         self.steps_per_epoch = len(train) // self.batch

@@ -92,7 +92,7 @@ def test_probe_is_the_models_answers_on_validation_images(
     exporter: str, precision: str, artifact_of: ArtifactOf, trained: Model, int8: Model, full_context: Context
 ) -> None:
     probe = artifact_of(exporter, precision).probe()
-    assert np.array_equal(probe.fitted_NHWC, full_context.data.validation.fitted_NHWC[:32])
+    assert np.array_equal(probe.fitted_NHWC, full_context.data.validation.images.fitted_NHWC(0, 32))
     model = {"float": trained, "int8": int8}[precision]
     assert np.array_equal(probe.logits_NK, model.logits_NK(model.spec.normalize(probe.fitted_NHWC)))
 

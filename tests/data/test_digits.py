@@ -12,7 +12,7 @@ from pipeline.dataset import DataSet, Samples
 
 
 def hashes(samples: Samples) -> set[str]:
-    return {hashlib.sha256(image.tobytes()).hexdigest() for image in samples.fitted_NHWC}
+    return {hashlib.sha256(image.tobytes()).hexdigest() for image in samples.images.fitted_NHWC()}
 
 
 def test_sizes_and_classes(digits: DataSet) -> None:
@@ -22,7 +22,7 @@ def test_sizes_and_classes(digits: DataSet) -> None:
     assert np.abs(np.array(sizes) / 1797 - [0.65, 0.1, 0.25]).max() < 0.01
     assert len(splits.calibration) == 256
     assert splits.classes == tuple("0123456789")
-    assert splits.train.fitted_NHWC.shape[1:] == (16, 16, 1)
+    assert splits.train.images.fitted_NHWC().shape[1:] == (16, 16, 1)
 
 
 def test_no_test_image_was_trained_on(digits: DataSet) -> None:
@@ -38,7 +38,7 @@ def test_calibration_is_part_of_train(digits: DataSet) -> None:
 
 def test_raw_images_are_the_first_test_images_before_fitting(digits: DataSet) -> None:
     assert len(digits.raw_test) == 32
-    for raw, fitted in zip(digits.raw_test, digits.test.fitted_NHWC, strict=False):
+    for raw, fitted in zip(digits.raw_test, digits.test.images.fitted_NHWC(), strict=False):
         assert (raw.shape, raw.dtype) == ((8, 8, 1), np.uint8)
         assert np.array_equal(digits.splits.spec.fit(raw), fitted)
 
@@ -51,5 +51,5 @@ def test_loading_again_gives_the_same(digits: DataSet) -> None:
 @pytest.mark.parametrize("size", [1, 8, 33])
 def test_any_size(size: int) -> None:
     data = Digits(size=size).load()
-    assert data.test.fitted_NHWC.shape[1:] == (size, size, 1)
+    assert data.test.images.fitted_NHWC().shape[1:] == (size, size, 1)
     assert data.splits.spec.shape == (1, size, size)

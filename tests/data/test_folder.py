@@ -52,9 +52,9 @@ def test_plain_layout(tmp_path: Path) -> None:
     assert [len(splits.train), len(splits.validation), len(data.test)] == [28, 4, 8]
     assert (splits.spec.size, splits.spec.resize) == ((8, 8), 9)
     for part in (splits.train, splits.validation, splits.calibration, data.test):
-        assert np.array_equal(is_red(data, part.fitted_NHWC), part.labels_N == 0)
-        assert part.fitted_NHWC.shape[1:] == (8, 8, 3)
-    for raw, fitted in zip(data.raw_test, data.test.fitted_NHWC, strict=True):
+        assert np.array_equal(is_red(data, part.images.fitted_NHWC()), part.labels_N == 0)
+        assert part.images.fitted_NHWC().shape[1:] == (8, 8, 3)
+    for raw, fitted in zip(data.raw_test, data.test.images.fitted_NHWC(), strict=True):
         assert np.array_equal(splits.spec.fit(raw), fitted)
     assert load(tmp_path).digest == data.digest
 
@@ -70,7 +70,7 @@ def test_divided_layout(tmp_path: Path, validation: str | None) -> None:
     assert sizes == ([40, 10, 6] if validation else [36, 4, 6])
     assert data.splits.classes == ("cat", "dog")
     for part in (data.splits.train, data.splits.validation, data.test):
-        assert np.array_equal(is_red(data, part.fitted_NHWC), part.labels_N == 0)
+        assert np.array_equal(is_red(data, part.images.fitted_NHWC()), part.labels_N == 0)
 
 
 def test_calibration_and_probe_of_a_divided_layout_see_every_class(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dataset import DataSet, Samples
+from pipeline.images import Held
 from pipeline.measure.accuracy import ANY_BATCH, answers
 from pipeline.spec import InputSpec
 
@@ -16,7 +17,7 @@ SPEC = InputSpec(size=(1, 1), resize=1, color="L", mean=(0.0,), std=(1.0,))
 
 def numbered(count: int) -> Samples:
     """Image number i is one pixel of value i."""
-    return Samples(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), np.zeros(count, np.int64), SPEC)
+    return Samples(Held(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)), np.zeros(count, np.int64), SPEC)
 
 
 @given(st.integers(1, 200), st.integers(0, 70))
