@@ -19,30 +19,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks.figure import Figure, tell
 from benchmarks.machine import results_folder
-from pipeline.measure.machine import machine_facts, versions
 from pipeline.results import RESULTS, Results, read_results
 
 STUDY = "quickstart"
-
-
-class Figure(NamedTuple):
-    """One promise: what was measured, and the bound it must keep."""
-
-    name: str
-    value: float
-    bound: float
-    at_least: bool = False
-
-    @property
-    def kept(self) -> bool:
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
-
-    def line(self) -> str:
-        verdict, sign = "kept" if self.kept else "MISSED", "≥" if self.at_least else "≤"
-        return f"{verdict:<7} {self.name:<58} {self.value:8.2f}  (promised {sign} {self.bound:g})"
 
 
 def seconds_of(*arguments: str) -> float:
@@ -92,19 +74,10 @@ def accuracy(results: Results) -> list[Figure]:
     ]
 
 
-def save(figures: list[Figure], results: Results) -> Path:
-    """Write the figures with their machine, and the run's results beside them."""
-    folder = results_folder()
-    record = {
-        "command": "python -m benchmarks.quickstart",
-        "machine": machine_facts(),
-        "versions": dict(versions()),
-        "figures": [{**figure._asdict(), "kept": figure.kept} for figure in figures],
-    }
-    (folder / f"{STUDY}.json").write_text(json.dumps(record, indent=1) + "\n")
+def keep(results: Results) -> None:
+    """Write the run's results beside the figures."""
     text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (folder / f"{STUDY}-{RESULTS}").write_text(text + "\n")
-    return folder
+    (results_folder() / f"{STUDY}-{RESULTS}").write_text(text + "\n")
 
 
 def main() -> int:
@@ -114,9 +87,8 @@ def main() -> int:
     print(f"load before the start: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory() as temporary:
         figures, results = measure(out or Path(temporary) / STUDY)
-    print("\n".join(figure.line() for figure in figures))
-    print(f"written to {save(figures, results)}")
-    return 0 if all(figure.kept for figure in figures) else 1
+    keep(results)
+    return tell(STUDY, "python -m benchmarks.quickstart", figures)
 
 
 if __name__ == "__main__":

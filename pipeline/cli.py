@@ -8,13 +8,13 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import EdgewrightError, GateFailed, Interrupted
+from pipeline.errors import DataError, EdgewrightError, GateFailed, Interrupted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +54,12 @@ class Options:
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the study, e.g. benchmark.rounds=20."),
     ] = None
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weights", metavar="[RECIPE=]FILE", help="Start the reference recipe's model, or RECIPE's, from a file."
+        ),
+    ] = None
     out: Annotated[Path | None, typer.Option("--out", help="Output folder; exported/STUDY unless given.")] = None
     device: Annotated[str, typer.Option("--device", help="Where training runs: auto, cpu, cuda or cuda:N.")] = "auto"
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all cores unless given.")] = None
@@ -65,7 +71,7 @@ class Options:
     def study(self, name: str) -> Study:
         from pipeline.settings import resolve
 
-        return resolve(name, self.settings or (), self.seed)
+        return resolve(name, self.settings or (), self.seed, self.weights or ())
 
     def console(self) -> Console:
         """Where progress goes: stderr."""
@@ -78,7 +84,7 @@ class Options:
         typer.echo(json_format.dumps(data, indent=1, ensure_ascii=False) if self.json else text)
 
 
-def verb(function: Callable[..., None]) -> Callable[..., None]:
+def verb(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:
     """Register a command: its own parameters, then the common ones gathered in ``options``."""
     hints = inspect.get_annotations(function, eval_str=True)
     own = [
@@ -97,7 +103,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     command.__annotations__ = {**hints, **{p.name: p.annotation for p in shared}}
     command.__annotations__.pop("options")
     del command.__wrapped__
-    app.command(function.__name__.strip("_"))(command)
+    group.command(function.__name__.strip("_"))(command)
     return function
 
 
@@ -131,9 +137,15 @@ def fail(error: EdgewrightError) -> None:
 def run(study: Annotated[str, typer.Argument(help="A built-in study, or a YAML file.")], options: Options) -> None:
     """Do a study, or what is left of it: train, compress, export, check, measure, report."""
     from pipeline.files import folder_lock
+    from pipeline.ranks import leading
 
     found = options.study(study)
     out = options.out or Path("exported") / found.name
+    if not leading():
+        from pipeline.run import follow
+
+        follow(found, out, device=options.device, threads=options.threads)
+        return
     with folder_lock(out):  # one of many that start at once works; the others end before anything slow is loaded
         from pipeline.report.tables import console_table
         from pipeline.run import run as run_study
@@ -236,6 +248,28 @@ def doctor(options: Options) -> None:
     options.tell("\n".join(lines), [check.model_dump() for check in checks])
     if any(check.status == "fail" for check in checks):
         raise GateFailed("something that is needed is missing", "see the lines that say fail")
+
+
+data = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+app.add_typer(data, name="data")
+
+
+@partial(verb, group=data)
+def check(
+    source: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A folder of images, an npz, or a data set.")],
+    options: Options,
+) -> None:
+    """Decode every image once: what is used, what is converted, what is refused, and what is there twice."""
+    from pipeline.data.check import asked_for
+    from pipeline.data.check import check as check_data
+    from pipeline.progress import shown
+
+    with shown(options.console(), "images") as progress:
+        checked = check_data(asked_for(source), progress)
+    options.tell(checked.text(), checked.model_dump(mode="json"))
+    if checked.refused:
+        fix = "remove or replace what is refused; a study may set skip_unreadable: true"
+        raise DataError(f"{checked.name}: {checked.refused} refused, see above", fix)
 
 
 def main() -> None:

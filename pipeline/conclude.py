@@ -77,6 +77,8 @@ def conclude(measured: Measured, stages: Sequence[StageRecord]) -> Results:
         seed=study.seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=data.splits.classes,
+        splits={name: len(part) for name, part in data.parts.items()},
+        warnings=(*data.left_out, *data.duplicates, *_warnings(stages)),
         machine=machine_facts(),
         versions=versions(),
         budget=study.budget,
@@ -86,6 +88,11 @@ def conclude(measured: Measured, stages: Sequence[StageRecord]) -> Results:
         stages=tuple(stages),
         recommendation=recommend(marked, marked[reference], study.budget),
     )
+
+
+def _warnings(stages: Sequence[StageRecord]) -> list[str]:
+    """What stages had to do otherwise than they were asked."""
+    return [f"{stage.label}: {text}" for stage in stages for text in stage.facts.get("warnings", ())]
 
 
 def _variant(measured: Measured, index: int, latency: Latency) -> Variant:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.errors import DataError, UsageError
 from pipeline.images import Images
 from pipeline.plugin import Plugin, lookup, read
+from pipeline.progress import Progress, silent
 from pipeline.spec import InputSpec, key_of
 
 if TYPE_CHECKING:
@@ -85,12 +86,14 @@ class DataSet:
         test: seen by the last measurement only.
         raw_test: a few test images as they came, before fitting, for golden examples.
         source: one sentence for reports: where the images come from.
+        left_out: one sentence for each kind of file that could not be used and was left out.
     """
 
     splits: Splits
     test: Samples
     raw_test: tuple[NDArray[np.uint8], ...]
     source: str
+    left_out: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Samples]:
@@ -130,7 +133,7 @@ class Source(Plugin):
     role: ClassVar[str] = "data"
 
     @abstractmethod
-    def load(self) -> DataSet:
+    def load(self, progress: Progress = silent) -> DataSet:
         """Read, fit and divide the images.
 
         Raises:

@@ -20,6 +20,7 @@ from pipeline.measure.parity import compare_logits
 from pipeline.model import Model
 from pipeline.plan import Step
 from pipeline.progress import shown
+from pipeline.ranks import ALONE, Ranks
 from pipeline.results import StageRecord
 from pipeline.signals import StopSignal
 from pipeline.stage import ARTIFACT, Context
@@ -42,7 +43,9 @@ class Workshop:
     Attributes:
         device: where training runs, as asked for; it is looked for when something is trained.
         total: how many pieces of work the run has, for the progress lines.
+        ranks: the processes that train together; this is the leader's workshop unless it assists.
         records: one a finished piece, in order.
+        warnings: what was said of the work, in order.
     """
 
     data: DataSet
@@ -53,8 +56,10 @@ class Workshop:
     device: str
     threads: int
     total: int = 0
+    ranks: Ranks = ALONE
     records: list[StageRecord] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def model(self, key: str) -> Model:
         """The model at the end of a finished step."""
@@ -62,9 +67,13 @@ class Workshop:
             self.models[key] = Model.load(self.store.root / key)
         return self.models[key]
 
-    def do(self, step: Step) -> Entry:
-        """Do one step of a recipe, or find it done."""
-        return self.cached(step.key, step.label, step.recipe, lambda: self._made(step))
+    def do(self, step: Step, number: int) -> Entry:
+        """Do one step of a recipe, the study's ``number``-th, or find it done."""
+        return self.cached(step.key, step.label, step.recipe, lambda: self._made(step, number))
+
+    def assist(self, step: Step) -> None:
+        """Train along with the leader, who keeps the result."""
+        self._value(step)
 
     def cached(self, key: str, label: str, recipe: str, make: Callable[[], tuple[Saved, Mapping[str, Any]]]) -> Entry:
         """The entry of that key; ``make`` gives its value and facts if there is none."""
@@ -104,6 +113,7 @@ class Workshop:
             return make()
 
     def warn(self, text: str) -> None:
+        self.warnings.append(text)
         self.console.print(f"warning: {text}", style="yellow", soft_wrap=True)
 
     def _found(self, key: str) -> Entry | None:
@@ -114,14 +124,25 @@ class Workshop:
             self.store.discard(key)
             return None
 
-    def _made(self, step: Step) -> tuple[Saved, Mapping[str, Any]]:
+    def _made(self, step: Step, number: int) -> tuple[Saved, Mapping[str, Any]]:
+        if step.stage.shared:
+            self.ranks.announce(number)
+        known = len(self.warnings)
+        value = self._value(step)
+        if step.stage.gives == ARTIFACT:
+            return _signed(value, step), {"params": value.manifest.params, "macs": value.manifest.macs}
+        told = self.warnings[known:]
+        return value, self._facts(value, step) | ({"warnings": told} if told else {})
+
+    def _value(self, step: Step) -> Any:
+        """What the step's stage makes."""
         import torch
 
-        torch.set_num_threads(self.threads)
-        device = usable_device(self.device)
+        torch.set_num_threads(max(1, self.threads // self.ranks.world))
+        device = usable_device(self.device, self.ranks.local)
         before = self.model(step.before) if step.before else None
+        splits = self.data.splits
         with shown(self.console, step.label) as progress:
-            splits = self.data.splits
             context = Context(
                 splits.normalized_as(before.spec) if before else splits,
                 device,
@@ -130,11 +151,10 @@ class Workshop:
                 lambda name: self.model(step.teachers[name]),
                 progress,
                 self.stop,
+                self.warn,
+                self.ranks,
             )
-            value = step.stage(before, context)
-        if step.stage.gives == ARTIFACT:
-            return _signed(value, step), {"params": value.manifest.params, "macs": value.manifest.macs}
-        return value, self._facts(value, step)
+            return step.stage(before, context)
 
     def _facts(self, value: Model, step: Step) -> dict[str, Any]:
         """Check that the model survives being saved, and note its validation accuracy."""
@@ -157,22 +177,25 @@ def reloaded(value: Model, store: Store) -> Iterator[Model]:
         yield Model.load(folder)
 
 
-def usable_device(device: str) -> str:
-    """The device to train on: "auto" is the first GPU, or the CPU where there is none.
+def usable_device(device: str, local: int = 0) -> str:
+    """The device to train on: "auto" is a GPU, or the CPU where there is none.
+
+    Args:
+        local: which GPU, where ``device`` does not say: each process of a machine has its own.
 
     Raises:
         UnavailableError: the one asked for is not there.
     """
     import torch
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    found = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    found = f"cuda:{local}" if found == "cuda" else found
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=found)
     except (RuntimeError, AssertionError) as error:
-        cause = f"device {device!r} cannot be used: {str(error).splitlines()[0]}"
+        cause = f"device {device!r} cannot be used: {str(error).splitlines()[0][:120]}"
         raise UnavailableError(cause, "use --device cpu, or see `edgewright doctor`") from error
-    return device
+    return found
 
 
 def _signed(draft: Draft, step: Step) -> Draft:

@@ -39,6 +39,10 @@ class Images(ABC):
     def hashes(self) -> tuple[str, ...]:
         """One hash an image; equal hashes are equal images."""
 
+    def held(self) -> Held:
+        """The same images, fitted and in memory."""
+        return Held(self.fitted_NHWC(), self.hashes())
+
 
 @dataclass(frozen=True, eq=False)
 class Held(Images):
@@ -46,9 +50,11 @@ class Held(Images):
 
     Attributes:
         array_NHWC: uint8 (N, height, width, channels).
+        names: one hash an image where it has one from before it was fitted; else its pixels give it.
     """
 
     array_NHWC: NDArray[np.uint8]
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.array_NHWC)
@@ -61,7 +67,8 @@ class Held(Images):
         return image_HWC
 
     def take(self, indices: NDArray[np.int64]) -> Held:
-        return Held(self.array_NHWC[indices])
+        names = tuple(self.names[index] for index in indices.tolist()) if self.names else ()
+        return Held(self.array_NHWC[indices], names)
 
     def hashes(self) -> tuple[str, ...]:
-        return tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in self.array_NHWC)
+        return self.names or tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in self.array_NHWC)

@@ -135,6 +135,9 @@ class Results(Value):
 
     Attributes:
         machine: CPU, cores, memory, system, load; see ``measure/machine.py``.
+        splits: number of images by split.
+        warnings: what a reader should know of the data and the training: images that two splits
+            share or that were left out, a batch that was halved.
         reference: index of the variant that all others are compared with.
     """
 
@@ -145,6 +148,8 @@ class Results(Value):
     seed: int
     created: str
     classes: tuple[str, ...]
+    splits: Mapping[str, int] = {}
+    warnings: tuple[str, ...] = ()
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     budget: Budget

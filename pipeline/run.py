@@ -18,7 +18,10 @@ from pipeline.conclude import Measured, conclude
 from pipeline.execute import Workshop
 from pipeline.files import copy_files, folder_lock, sha256_of, sweep, write_files
 from pipeline.measure.machine import usable_cores
+from pipeline.memory import keep_freed_memory
 from pipeline.plan import Step, plan
+from pipeline.progress import shown
+from pipeline.ranks import NO_MORE, joined
 from pipeline.results import RESULTS, Results
 from pipeline.runtime import Runtime
 from pipeline.signals import StopSignal
@@ -56,18 +59,42 @@ def run(
         EdgewrightError: see ``errors.py`` for the tree and what each branch means.
     """
     out = out or Path("exported") / study.name
+    keep_freed_memory()  # before anything is timed, so that a cached run is timed alike
     stop = StopSignal()
     with stop.installed(), nullcontext() if held else folder_lock(out):
         store = Store(out / FOLDER)
         store.open()
         sweep(out)
         console, threads = console or Console(stderr=True), threads or usable_cores()
-        shop = Workshop(study.data.load(), store, console, stop, study.seed, device, threads)
-        answered = make_all(shop, study)
+        with joined() as ranks:
+            shop = Workshop(loaded(study, console), store, console, stop, study.seed, device, threads, ranks=ranks)
+            for sentence in (*shop.data.left_out, *shop.data.duplicates):
+                shop.warn(sentence)
+            answered = make_all(shop, study)
+            ranks.announce(NO_MORE)
         ms_RSC = time_all(shop, study, answered)
         results = conclude(Measured(study, shop.data, answered, ms_RSC), shop.records)
         deliver(out, results, shop.data, answered)
     return results
+
+
+def follow(study: Study, out: Path | None = None, *, device: str = "auto", threads: int | None = None) -> None:
+    """Train along with a leader that does the same study, until it needs no more help."""
+    stop, console = StopSignal(), Console(stderr=True, quiet=True)
+    store = Store((out or Path("exported") / study.name) / FOLDER)
+    with joined() as ranks:
+        threads = threads or usable_cores()
+        shop = Workshop(loaded(study, console), store, console, stop, study.seed, device, threads, ranks=ranks)
+        steps = plan(study, shop.data.digest)
+        while (number := ranks.hear()) != NO_MORE:
+            with stop.installed():  # elsewhere a signal ends a follower at once
+                shop.assist(steps[number])
+
+
+def loaded(study: Study, console: Console) -> DataSet:
+    """The study's images; whoever waits for the first look at many files sees how far it is."""
+    with shown(console, "images") as progress:
+        return study.data.load(progress)
 
 
 def make_all(shop: Workshop, study: Study) -> list[Answered]:
@@ -75,8 +102,8 @@ def make_all(shop: Workshop, study: Study) -> list[Answered]:
     steps = [(step, runtimes_of(study, step)) for step in plan(study, shop.data.digest)]
     shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + 1  # and the latency of all
     answered: list[Answered] = []
-    for step, runtimes in steps:
-        entry = shop.do(step)
+    for number, (step, runtimes) in enumerate(steps):
+        entry = shop.do(step, number)
         if step.stage.gives == ARTIFACT:
             artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
             answered += [answer(shop, artifact, step.key, runtime) for runtime in runtimes]

@@ -18,12 +18,13 @@ from pipeline.study import Study, parse_yaml, read_study
 OPTIONAL = ("budget", "benchmark")
 
 
-def resolve(study: str, settings: Sequence[str] = (), seed: int | None = None) -> Study:
+def resolve(study: str, settings: Sequence[str] = (), seed: int | None = None, weights: Sequence[str] = ()) -> Study:
     """The study that a command line means.
 
     Args:
         study: a built-in name, or the path of a YAML file.
         settings: ``key=value`` with dots between keys, e.g. ``recipes.resnet18.Train.epochs=3``.
+        weights: ``FILE`` for the reference recipe's model, or ``RECIPE=FILE``.
 
     Raises:
         UsageError: no such study, file or key; suggests what was probably meant.
@@ -31,6 +32,8 @@ def resolve(study: str, settings: Sequence[str] = (), seed: int | None = None) -
     data = study_data(study)
     for setting in settings:
         apply_setting(data, setting)
+    for text in weights:
+        apply_weights(data, text)
     if seed is not None:
         data["seed"] = seed
     return read_study(data, study)
@@ -77,6 +80,43 @@ def apply_setting(data: Any, setting: str) -> None:
     if not isinstance(data, dict):
         raise UsageError(f"--set {setting}: there is nothing to set at {key!r}")
     data[last] = value
+
+
+def apply_weights(data: Any, text: str) -> None:
+    """Let a recipe's model family start from a file, in a study's YAML view, in place."""
+    recipes = data.get("recipes") if isinstance(data, dict) else None
+    if not isinstance(recipes, dict):
+        raise UsageError(f"--weights {text}: the study has no recipes")
+    name, equals, file = text.partition("=")
+    if not equals or (name not in recipes and Path(text).exists()):
+        name, file = str(data.get("reference")), text
+    stages = _first_stages(recipes, name, text)
+    if isinstance(stages[0], str):
+        stages[0] = {stages[0]: {}}
+    [(kind, fields)] = stages[0].items()
+    stages[0][kind] = {**(fields or {}), "weights": file}
+
+
+def _first_stages(recipes: dict[str, Any], name: str, text: str) -> Any:
+    """The stages of a recipe, or of the one that it comes after, up to where the family stands."""
+    for _ in recipes:
+        if name not in recipes:
+            cause = f"--weights {text}: unknown recipe {name!r}{did_you_mean(name, recipes)}"
+            raise UsageError(cause, _known([*recipes]))
+        stages = recipes[name]
+        first = stages[0] if isinstance(stages, list) and stages else None
+        if isinstance(first, dict) and "after" in first:
+            name = str(first["after"])
+        elif isinstance(first, str) or _is_stage(first):
+            return stages
+        else:
+            break
+    raise UsageError(f"--weights {text}: recipe {name!r} does not begin with a model family")
+
+
+def _is_stage(item: Any) -> bool:
+    """One name, with its fields or with none."""
+    return isinstance(item, dict) and len(item) == 1 and all(isinstance(one or {}, dict) for one in item.values())
 
 
 def _without_data_kind(data: Any, parts: list[str]) -> list[str]:

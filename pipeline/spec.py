@@ -73,11 +73,20 @@ class InputSpec(Value):
 
     def fit(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop one uint8 image of any size to (height, width, channels)."""
-        import numpy as np
-
         height, width = image_HWC.shape[:2]
         scale = self.resize / min(height, width)
         rows, columns = (max(self.resize, round(edge * scale)) for edge in (height, width))
+        return self._resampled(image_HWC, rows, columns)
+
+    def stretch(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize one uint8 image to (height, width, channels) and crop nothing: for random parts in training."""
+        return self._resampled(image_HWC, *self.size)
+
+    def _resampled(self, image_HWC: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+        """The centre of the image resized to ``rows`` and ``columns``."""
+        import numpy as np
+
+        height, width = image_HWC.shape[:2]
         top, left = (rows - self.size[0]) // 2, (columns - self.size[1]) // 2
         vertical = resampling_matrix(height, rows, top, self.size[0], self.interpolation)
         horizontal = resampling_matrix(width, columns, left, self.size[1], self.interpolation)

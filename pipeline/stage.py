@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.errors import UsageError
 from pipeline.plugin import Plugin, build, read
 from pipeline.progress import Progress, silent
+from pipeline.ranks import ALONE, Ranks
 from pipeline.signals import StopSignal
 from pipeline.spec import Name, Value
 
@@ -32,6 +34,8 @@ class Context:
         checkpoint: folder for this stage's unfinished work; None keeps nothing.
         teacher: the model at the end of another recipe, by that recipe's name.
         stop: asked between steps; raises when the run was told to end.
+        warn: says what a stage had to do otherwise than it was asked.
+        ranks: the processes that train together.
     """
 
     data: Splits
@@ -41,6 +45,8 @@ class Context:
     teacher: Callable[[str], Model] | None = None
     progress: Progress = silent
     stop: StopSignal = field(default_factory=StopSignal)
+    warn: Callable[[str], None] = logging.getLogger("edgewright").warning
+    ranks: Ranks = ALONE
 
 
 class Stage(Plugin):
@@ -54,6 +60,8 @@ class Stage(Plugin):
     role: ClassVar[str] = "stage"
     takes: ClassVar[tuple[str, ...]] = (FLOAT,)
     gives: ClassVar[str] = FLOAT
+    # Whether all processes of a run do this stage together, or the leader alone.
+    shared: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, value: Any, context: Context) -> Any:

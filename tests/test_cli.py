@@ -18,7 +18,7 @@ from pipeline.studies import built_in
 from pipeline.study import load_study
 
 VERBS = ("run", "show", "list", "report", "compare", "verify", "doctor")
-COMMON = ("--set", "--out", "--device", "--threads", "--seed", "--json", "--quiet", "--debug")
+COMMON = ("--set", "--weights", "--out", "--device", "--threads", "--seed", "--json", "--quiet", "--debug")
 # Only what computes: numpy is small, and hashing needs neither.
 HEAVY = {"torch", "torchvision", "torchao", "onnx", "onnxruntime", "sklearn", "scipy", "matplotlib"}
 
@@ -85,6 +85,19 @@ def test_show_as_json_and_with_changes() -> None:
     shown = json.loads(said.stdout)
     assert (shown["seed"], shown["benchmark"]["rounds"]) == (3, 7)
     assert shown == {**built_in("quickstart").written(), "seed": 3, "benchmark": shown["benchmark"]}
+
+
+def test_show_with_weights() -> None:
+    said = edgewright("show", "quickstart", "--json", "--weights", "a.pth", "--weights", "mobilenet_v2=b.pth")
+    recipes = json.loads(said.stdout)["recipes"]
+    assert recipes["resnet18"][0] == {"ResNet18": {"weights": "a.pth", "stem_stride": 1}}
+    assert recipes["mobilenet_v2"][0] == {"MobileNetV2": {"weights": "b.pth", "stem_stride": 1}}
+
+
+def test_weights_that_are_not_there(tmp_path: Path) -> None:
+    said = edgewright("run", "quickstart", "--weights", tmp_path / "no.pth", "--out", tmp_path / "out", "--quiet")
+    assert said.exit_code == 2
+    assert "no.pth cannot be read: No such file or directory" in said.stderr
 
 
 def test_list_as_text_and_as_json_say_the_same() -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.data.cats_dogs import CatsDogs
 from pipeline.data.digits import Digits
 from pipeline.data.folder import Folder
+from pipeline.data.npz import Npz
 from pipeline.dataset import DataSet, Samples, assemble, read_source, shuffled, split
 from pipeline.errors import DataError, UsageError
 from pipeline.images import Held
@@ -113,10 +115,34 @@ def test_the_digest_follows_the_classes_and_the_preprocessing() -> None:
     assert len({data.digest, renamed.digest, respecified.digest}) == 3
 
 
+@given(shared=st.lists(st.integers(0, 11), unique=True), part=st.sampled_from(["validation", "test"]))
+def test_duplicates_are_counted_between_splits(shared: list[int], part: str) -> None:
+    data = small()
+    assert data.duplicates == ()
+    samples = data.parts[part]
+    images = samples.images.fitted_NHWC().copy()
+    images[shared] = data.splits.train.images.fitted_NHWC()[shared]
+    changed = replace(samples, images=Held(images))
+    other = replace(data, test=changed) if part == "test" else _with(data, part, changed)
+    count = len(shared)
+    verb = "image of {} is" if count == 1 else "images of {} are"
+    assert other.duplicates == ((f"{count} {verb.format(part)} in train too",) if count else ())
+
+
+def test_names_of_held_images_stand_for_their_pixels() -> None:
+    pixels = np.zeros((3, 1, 2, 1), np.uint8)
+    assert len(set(Held(pixels).hashes())) == 1
+    named = Held(pixels, ("a", "b", "c"))
+    assert named.hashes() == ("a", "b", "c")
+    assert named.take(np.array([2, 0])).hashes() == named.take(np.array([2, 0])).held().hashes() == ("c", "a")
+
+
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [
         ("digits", Digits()),
+        ("npz:~/a b.npz", Npz(path="~/a b.npz")),
+        ({"cats_dogs": {"size": 96}}, CatsDogs(size=96)),
         ({"digits": {"size": 24}}, Digits(size=24)),
         ("folder:~/a b", Folder(path="~/a b")),
         ("folder:/a:b", Folder(path="/a:b")),
@@ -127,7 +153,9 @@ def test_sources_are_read(data: object, wanted: object) -> None:
     assert read_source(data) == wanted
 
 
-@pytest.mark.parametrize("data", ["digits:8", "digts", "digts:3", {"folder": {}}, 3, None])
+@pytest.mark.parametrize(
+    "data", ["digits:8", "mnist:8", "npz", {"imagenet": {"resize": 3}}, "digts", "digts:3", {"folder": {}}, 3, None]
+)
 def test_sources_that_cannot_be(data: object) -> None:
     with pytest.raises(UsageError):
         read_source(data)

@@ -19,8 +19,8 @@ FILES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.
 # From the bottom up: a file imports what stands on its own line or on one before it.
 LEVELS = """
 errors
-spec hush
-signals progress files
+spec hush memory
+signals progress files ranks
 plugin images
 dataset
 model artifact
@@ -36,6 +36,7 @@ conclude
 run inventory settings
 doctor
 cli
+__main__
 """
 ORDER = {name: level for level, line in enumerate(LEVELS.split("\n")) for name in line.split()}
 PLUGIN_ROOMS = {"data", "models", "trainers", "pruners", "quantizers", "exporters", "runtimes"}
@@ -49,10 +50,13 @@ HOMES = {
     "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/"),
     "openvino": ("pipeline/runtimes/open_vino.py",),
     "sklearn": ("pipeline/data/digits.py",),
-    "PIL": ("pipeline/data/folder.py", "pipeline/bundle/"),
+    "PIL": ("pipeline/data/_decode.py", "pipeline/bundle/"),
     "matplotlib": ("pipeline/report/",),
     "jinja2": ("pipeline/report/",),
-    "torchvision": ("pipeline/models/",),
+    "torchvision": (
+        "pipeline/models/",
+        "pipeline/data/",
+    ),
     "torchao": ("pipeline/quantizers/", "pipeline/exporters/_integer_torch.py", "pipeline/runtimes/eager.py"),
     "typer": ("pipeline/cli.py",),
     "torch.ao": ("pipeline/exporters/_integer_torch.py",),

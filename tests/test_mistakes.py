@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -79,6 +80,45 @@ def photographs(**classes: dict[str, bytes | None]) -> Edit:
         return {**data, "data": {"folder": {"path": str(root), "size": 8}}}
 
     return edit
+
+
+def divided(**parts: list[str]) -> Edit:
+    """Folders of splits, each with one image in each of its classes."""
+
+    def edit(data: dict[str, Any], folder: Path) -> Any:
+        for part, classes in parts.items():
+            for name in classes:
+                (folder / "photographs" / part / name).mkdir(parents=True)
+                Image.new("RGB", (9, 9)).save(folder / "photographs" / part / name / "1.png")
+        return {**data, "data": {"folder": {"path": str(folder / "photographs"), "size": 8}}}
+
+    return edit
+
+
+def arrays(**named: Any) -> Edit:
+    """An npz file of these arrays."""
+
+    def edit(data: dict[str, Any], folder: Path) -> Any:
+        np.savez(folder / "arrays.npz", **named)
+        return {**data, "data": f"npz:{folder / 'arrays.npz'}"}
+
+    return edit
+
+
+def foreign_weights(data: dict[str, Any], folder: Path) -> Any:
+    """The weights of a dense network for a MobileNet."""
+    torch.save({"0.weight": torch.zeros(3, 3), "0.bias": torch.zeros(3)}, folder / "other.pth")
+    return base({"MobileNetV3": {"width": 0.25, "stem_stride": 1, "weights": str(folder / "other.pth")}})(data, folder)
+
+
+def damaged_mnist(data: dict[str, Any], folder: Path) -> Any:
+    """Four files that are not MNIST's."""
+    raw = folder / "mnist" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, kinds in (("train", ("images-idx3", "labels-idx1")), ("t10k", ("images-idx3", "labels-idx1"))):
+        for kind in kinds:
+            (raw / f"{part}-{kind}-ubyte.gz").write_bytes(b"not the file")
+    return {**data, "data": "mnist"}
 
 
 def given(name: str, content: Any) -> Edit:
@@ -170,7 +210,7 @@ MISTAKES: dict[str, tuple[Edit, tuple[str, ...], int, tuple[str, ...]]] = {
     "a list": (text("- a"), (), 2, ("study.yaml: expected a mapping", "got list")),
     "an empty file": (text(""), (), 2, ("study.yaml: expected a mapping",)),
     "no file": (right, ("run", "{folder}/none.yaml", "--out", "{out}"), 2, ("none.yaml cannot be read: No such file",)),
-    "a folder": (right, ("run", "{folder}", "--out", "{out}"), 2, ("no study is called", "one of: quickstart")),
+    "a folder": (right, ("run", "{folder}", "--out", "{out}"), 2, ("no study is called", "one of: ", "quickstart")),
     "name with a slash": (at("name", "a/b"), (), 2, ("study.yaml.name", "pattern", "'a/b'")),
     "name of dots": (at("name", ".."), (), 2, ("study.yaml.name", "pattern", "'..'")),
     "no images folder": (at("data", "folder:/nowhere"), (), 2, ("/nowhere is not a folder", "one subfolder")),
@@ -181,8 +221,23 @@ MISTAKES: dict[str, tuple[Edit, tuple[str, ...], int, tuple[str, ...]]] = {
         photographs(a={"1.png": b"x"}, b={"1.png": None}),
         (),
         2,
-        ("photographs/a/1.png cannot be decoded", "remove or replace the file"),
+        ("1 image file below", "cannot be decoded", "a/1.png", "data check"),
     ),
+    "classes that differ": (
+        divided(train=["a", "b"], test=["a", "c"]),
+        (),
+        2,
+        ("photographs/train/b is a class", "same class folders"),
+    ),
+    "missing data set": (at("data", "imagenet"), (), 2, ("imagenet_val", "fix:")),
+    "wrong checksum": (damaged_mnist, (), 2, ("ubyte.gz", "fix:")),
+    "arrays missing": (arrays(x_train=np.zeros((4, 8, 8), np.uint8)), (), 2, ("arrays.npz", "y_train")),
+    "weights of another network": (foreign_weights, (), 3, ("other.pth", "missing: ", "unexpected: 0.bias", "fix:")),
+    "no such weights": (base({"MobileNetV3": {"weights": "no.pth"}}), (), 2, ("no.pth", "fix:")),
+    "weights nobody published": (base({"LeNet": {"weights": "imagenet"}}), (), 2, ("LeNet", "published")),
+    "weights for no recipe": (right, ("--weights", "bse=x.pth"), 2, ("bse", "did you mean 'base'?")),
+    "augmented features": (base(MODEL, {"Transfer": {"head": {"augment": "flip"}}}), (), 2, ("computed once",)),
+    "unknown change": (base(MODEL, {"Train": {"augment": ["flp"]}}), (), 2, ("Train.augment", "cutout")),
     "too few images": (photographs(a={"1.png": None}, b={"1.png": None}), (), 2, ("too few", "add images")),
     "text after digits": (at("data", "digits:8"), (), 2, ("data digits takes nothing after a colon", "'8'")),
     "no such device": (right, ("--device", "nonsense"), 3, ("device 'nonsense' cannot be used", "use --device cpu")),
@@ -216,6 +271,7 @@ def test_mistake(
     importable = plugin._importable
     monkeypatch.setattr(plugin, "_importable", lambda name: name != "openvino" and importable(name))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEWRIGHT_DATA", str(tmp_path))
     file, out = written(tmp_path, edit(study(), tmp_path)), tmp_path / "out"
     command = more if more and not more[0].startswith("--") else (*RUN, *more)
     said = edgewright(*(part.format(file=file, out=out, folder=tmp_path) for part in command))

@@ -15,7 +15,7 @@ from tiny_run import study, written
 from pipeline import studies
 from pipeline.errors import UsageError
 from pipeline.pruners.structured import Prune
-from pipeline.settings import apply_setting, finished_folder, resolve, study_data
+from pipeline.settings import apply_setting, apply_weights, finished_folder, resolve, study_data
 from pipeline.study import Study, read_study
 from pipeline.trainers.supervised import Train
 
@@ -143,6 +143,59 @@ def test_any_setting_is_taken_or_refused_with_words(text: str, path: list[str]) 
     with suppress(UsageError):  # and nothing else
         apply_setting(data, f"{'.'.join(path)}={text}")
         read_study(data)
+
+
+# --- --weights -------------------------------------------------------------------------------
+
+
+def with_weights(text: str, **changes: Any) -> Study:
+    data = {**study(), **changes}
+    apply_weights(data, text)
+    return read_study(data)
+
+
+def started_from(found: Study, recipe: str) -> str:
+    return str(getattr(found.chain(recipe)[0], "weights", None))
+
+
+def test_weights_are_the_reference_recipes() -> None:
+    found = with_weights("somewhere/a.pth")
+    assert started_from(found, "base") == "somewhere/a.pth"
+    assert found.recipe("base").stages[0].written() == {
+        "MobileNetV3": {"weights": "somewhere/a.pth", "width": 0.25, "stem_stride": 1}
+    }
+
+
+@pytest.mark.parametrize("family", ["LeNet", {"LeNet": None}, {"LeNet": {"width": 1.0}}])
+def test_weights_of_a_named_recipe(family: Any) -> None:
+    found = with_weights("other=a=b.pth", recipes={**study()["recipes"], "other": [family]})
+    assert (started_from(found, "other"), started_from(found, "base")) == ("a=b.pth", "")
+
+
+def test_weights_of_a_recipe_that_comes_after_another() -> None:
+    assert started_from(with_weights("int8=a.pth"), "base") == "a.pth"
+
+
+def test_a_file_with_an_equals_sign_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a=b.pth").touch()
+    assert started_from(with_weights(str(tmp_path / "a=b.pth")), "base") == str(tmp_path / "a=b.pth")
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "told"),
+    [
+        ("bsae=a.pth", {}, "unknown recipe 'bsae' — did you mean 'base'"),
+        ("a.pth", {"reference": "nothing"}, "unknown recipe 'nothing'"),
+        ("a.pth", {"recipes": ["LeNet"]}, "has no recipes"),
+        ("a.pth", {"recipes": {"base": []}}, "'base' does not begin with a model family"),
+        ("a.pth", {"recipes": {"base": [{"LeNet": 3}]}}, "'base' does not begin with a model family"),
+        ("a.pth", {"recipes": {"base": [{"after": "base"}]}}, "'base' does not begin with a model family"),
+        ("a.pth", {"recipes": {"base": ["Train"]}}, "unknown key"),
+    ],
+)
+def test_weights_that_cannot_be(text: str, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        with_weights(text, **changes)
 
 
 def test_finished_folder_is_a_path_or_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,16 +12,30 @@ from torch import nn
 
 from pipeline.model import Blueprint, Model
 from pipeline.models.architecture import Architecture
+from pipeline.models.dense import Dense
+from pipeline.models.efficientnet_lite import EfficientNetLite0
+from pipeline.models.lenet import LeNet
 from pipeline.models.mobilenet_v2 import MobileNetV2
 from pipeline.models.mobilenet_v3 import MobileNetV3
-from pipeline.models.resnet import ResNet18
+from pipeline.models.mobilenet_v4 import MobileNetV4
+from pipeline.models.resnet import CifarResNet, ResNet18, ResNet50
+from pipeline.models.vgg import VGG
 from pipeline.spec import InputSpec
 
 FAMILIES: dict[str, Architecture] = {
-    "resnet18": ResNet18(stem_stride=1),
+    "dense": Dense(hidden=(32, 16)),
+    "lenet": LeNet(width=0.25),
+    "vgg11": VGG(depth=11, width=0.25, small=True),
+    "resnet18": ResNet18(width=0.25, stem_stride=1),
+    "resnet50": ResNet50(width=0.25, stem_stride=1),
+    "cifar_resnet20": CifarResNet(width=0.5),
     "mobilenet_v2": MobileNetV2(width=0.25, stem_stride=1),
+    "mobilenet_v2_tensorflow": MobileNetV2(width=0.25, stem_stride=1, second_stride=1, padding="tensorflow"),
     "mobilenet_v3_small": MobileNetV3(size="small", width=0.25, stem_stride=1),
     "mobilenet_v3_large": MobileNetV3(size="large", width=0.25, stem_stride=1),
+    "mobilenet_v3_minimal": MobileNetV3(width=0.25, stem_stride=1, minimal=True),
+    "mobilenet_v4": MobileNetV4(width=0.25, stem_stride=1),
+    "efficientnet_lite0": EfficientNetLite0(width=0.25, stem_stride=1),
 }
 WORKSHOP: dict[str, Callable[[], nn.Module]] = {}
 
@@ -70,7 +84,7 @@ def family(name: str, like: Model, seed: int = 0) -> Model:
     from pipeline.models.architecture import Network
 
     torch.manual_seed(seed)
-    blueprint = Network(family=FAMILIES[name], channels=like.spec.channels, classes=len(like.classes))
+    blueprint = Network(family=FAMILIES[name], shape=like.spec.shape, classes=len(like.classes))
     module = randomized(blueprint.skeleton(), seed)
     return replace(like, module=module, blueprint=blueprint, state=module.state_dict())
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pipeline.dataset import DataSet, Samples, Source, split
 from pipeline.images import Held
+from pipeline.progress import Progress, silent
 from pipeline.spec import InputSpec, Positive
 
 TEST = 0.25
@@ -22,7 +23,7 @@ class Digits(Source):
     kind: ClassVar[str] = "digits"
     size: Positive = 16
 
-    def load(self) -> DataSet:
+    def load(self, progress: Progress = silent) -> DataSet:
         import numpy as np
         from sklearn.datasets import load_digits
 

@@ -24,7 +24,7 @@ QUANTIZE = decomposed.quantize_per_tensor.default
 DEQUANTIZE = decomposed.dequantize_per_tensor.default
 WEIGHTED = (aten.conv2d.default, aten.linear.default)
 CLAMPS = (aten.relu.default, aten.hardtanh.default, aten.relu6.default)
-MOVING = (aten.flatten.using_ints, aten.max_pool2d.default)
+MOVING = (aten.flatten.using_ints, aten.max_pool2d.default, aten.pad.default)
 PAIRWISE = {
     aten.add.Tensor: torch.ops.quantized.add,
     aten.mul.Tensor: torch.ops.quantized.mul,

@@ -33,6 +33,7 @@ class ExportOnnx(Exporter):
         import torch
 
         from pipeline.rewrites.global_average_pool import global_average_pool
+        from pipeline.rewrites.padded_convolution import padded_convolution
 
         with hushed():
             program = torch.onnx.export(
@@ -44,7 +45,7 @@ class ExportOnnx(Exporter):
                 verbose=False,
             )
         assert program is not None
-        rewritten = global_average_pool(anonymous(program.model))
+        rewritten = padded_convolution(global_average_pool(anonymous(program.model)))
         onnx_ir.passes.common.RemoveUnusedNodesPass()(rewritten)
         onnx_ir.save(rewritten, path)
 

@@ -1,1 +1,1 @@
-"""Model families, one file each: a stage that makes an untrained model."""
+"""Model families, one file each: a stage that makes a network, untrained or with weights given to it."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from pipeline.models.architecture import Architecture
+from pipeline.models.architecture import Architecture, Shape, Width
+from pipeline.models.pretrained import IMAGENET, FromTorchvision, Published
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,17 +17,38 @@ class MobileNetV2(Architecture):
     Attributes:
         width: multiplies every layer's channels.
         stem_stride: 2 as published, 1 for images of 64 pixels and less.
+        second_stride: of the second group of blocks; 1 with a stem_stride of 1 for images of 32 pixels.
+        padding: "symmetric", or "tensorflow" for weights from there: a strided convolution then pads
+            at the bottom and right only.
     """
 
-    width: Annotated[float, Field(ge=0.1, le=2.0)] = 1.0
+    normalization: ClassVar = IMAGENET
+    published_form: ClassVar[str] = "width 1, stem_stride 2, second_stride 2 and symmetric padding"
+    width: Width = 1.0
     stem_stride: Literal[1, 2] = 2
+    second_stride: Literal[1, 2] = 2
+    padding: Literal["symmetric", "tensorflow"] = "symmetric"
 
-    def network(self, channels: int, classes: int) -> nn.Module:
+    def published(self) -> Published | None:
+        form = (self.width, self.stem_stride, self.second_stride, self.padding)
+        return FromTorchvision("MobileNet_V2_Weights.IMAGENET1K_V2") if form == (1, 2, 2, "symmetric") else None
+
+    def network(self, shape_CHW: Shape, classes: int) -> nn.Module:
         from torch import nn
         from torchvision.models import mobilenet_v2
 
-        module: Any = mobilenet_v2(num_classes=classes, width_mult=self.width)
+        from pipeline.models._layers import pad_like_tensorflow
+
+        module: Any = mobilenet_v2(num_classes=classes, width_mult=self.width, inverted_residual_setting=self._blocks())
         stem = module.features[0][0]
-        module.features[0][0] = nn.Conv2d(channels, stem.out_channels, 3, self.stem_stride, 1, bias=False)
+        module.features[0][0] = nn.Conv2d(shape_CHW[0], stem.out_channels, 3, self.stem_stride, 1, bias=False)
+        if self.padding == "tensorflow":
+            pad_like_tensorflow(module, *shape_CHW[1:])
         network: nn.Module = module
         return network
+
+    def _blocks(self) -> list[list[int]]:
+        """Table 2 of the paper: expansion, channels, blocks and stride of each group."""
+        second = [6, 24, 2, self.second_stride]
+        last = [[6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3, 1], [6, 160, 3, 2], [6, 320, 1, 1]]
+        return [[1, 16, 1, 1], second, *last]

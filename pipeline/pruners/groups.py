@@ -199,7 +199,7 @@ _KEEPING = frozenset(
     {"relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "dropout", "contiguous"}
     | {"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "flatten", "mean"}
 )
-_KEEPING_LAYERS = frozenset({name.replace("_", "") for name in _KEEPING} | {"identity", "dropout2d"})
+_KEEPING_LAYERS = frozenset({name.replace("_", "") for name in _KEEPING} | {"identity", "dropout2d", "zeropad2d"})
 
 
 def _over_pixels(node: fx.Node) -> bool:

@@ -71,7 +71,8 @@ CLAMPING = frozenset({aten.relu.default, aten.hardtanh.default, aten.relu6.defau
 # A mean over four integers at its input's scale would end on a tie one time in four, and
 # every runtime breaks ties in its own way: so an average has a scale of its own.
 RESCALING = frozenset({aten.hardswish.default, aten.hardsigmoid.default, aten.adaptive_avg_pool2d.default})
-MOVING = frozenset({aten.max_pool2d.default, aten.flatten.using_ints})
+# A padding of zeros, which every asymmetric range holds exactly, moves values too.
+MOVING = frozenset({aten.max_pool2d.default, aten.flatten.using_ints, aten.pad.default})
 
 
 class Int8(Quantizer):  # type: ignore[misc]

@@ -10,35 +10,36 @@ from pydantic import Field
 from pipeline.model import Model
 from pipeline.spec import Positive, Ratio
 from pipeline.stage import INT8, Context, Stage
-from pipeline.trainers.augment import Augmentation, augmentation
-from pipeline.trainers.fit import Plan, fit, imitation
+from pipeline.trainers.feed import Batch
+from pipeline.trainers.fit import fit, imitation
+from pipeline.trainers.plan import Plan
 
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.trainers.fit import Network
 
-class QuantizationAware(Stage):
+
+class QuantizationAware(Plan, Stage):
     """Quantization-aware training: a few epochs with int8 rounding in the forward pass.
 
     BatchNorm is folded first, which freezes it. The float model is the teacher. Value ranges
-    are followed in the first half of training and stay fixed in the second.
+    are followed in the first half of training and stay fixed in the second. A good rate is
+    about a tenth of what trained the float model.
 
     Attributes:
-        epochs: passes over the training images.
-        lr: highest learning rate; about a tenth of what trained the float model.
-        batch: images a step; smaller data sets use all they have.
         weight: share of the loss that is the float model's answers.
         temperature: softens both answers before they are compared.
-        augment: "affine" (rotate, scale, shift), "flip" (mirror) or "none".
     """
 
     gives: ClassVar[str] = INT8
+    shared: ClassVar[bool] = True
     epochs: Positive = 2
-    batch: Positive = 64
     lr: Annotated[float, Field(gt=0)] = 0.003
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    smoothing: Ratio = 0.0
     weight: Ratio = 0.7
     temperature: Annotated[float, Field(gt=0)] = 3.0
-    augment: Augmentation = "affine"
 
     def __call__(self, value: Model, context: Context) -> Model:
         import torch
@@ -50,17 +51,16 @@ class QuantizationAware(Stage):
         prepared = prepare(value.module, value.spec)
         calibrate(prepared, torch.from_numpy(context.data.calibration.x_NCHW()))
 
-        def loss(x_NCHW: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+        def loss(network: Network, batch: Batch) -> torch.Tensor:
             with torch.no_grad():
-                wanted_NK = teacher(x_NCHW)
-            logits_NK = prepared(x_NCHW)
-            soft = imitation(logits_NK, wanted_NK, self.temperature)
-            return (1 - self.weight) * F.cross_entropy(logits_NK, labels_N) + self.weight * soft
+                wanted_NK = teacher(batch.x_NCHW)
+            logits_NK = network(batch.x_NCHW)
+            hard = F.cross_entropy(logits_NK, batch.targets, label_smoothing=self.smoothing)
+            return (1 - self.weight) * hard + self.weight * imitation(logits_NK, wanted_NK, self.temperature)
 
         def freeze_late(epoch: int) -> None:
             observe(prepared, observing=2 * epoch < self.epochs, quantizing=True)
 
-        plan = Plan(self.epochs, self.batch, self.lr, 0.0, augmentation(self.augment))
-        fit(prepared, loss, plan, context, freeze_late)
+        fit(prepared, loss, self, context, freeze_late)
         observe(prepared, observing=False, quantizing=True)
         return quantized(value, prepared)

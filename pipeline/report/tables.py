@@ -139,9 +139,10 @@ def markdown(results: Results) -> str:
         "Brackets hold 95 % intervals. Δ and speed are paired with the reference, "
         f"{escaped(reference.name)} · {escaped(reference.runtime)}: same images, same rounds; speed above 1 is faster."
     )
+    warnings = [f"Note: {escaped(warning)}" for warning in results.warnings]
     remarks = [f"No. {row.number}: {escaped(row.remark)}" for row in table if row.remark]
     body = markdown_table(HEADERS, [_markdown_cells(row) for row in table], LEFT)
-    return "\n\n".join([body, legend, *remarks]) + "\n"
+    return "\n\n".join([body, legend, *remarks, *warnings]) + "\n"
 
 
 def _markdown_cells(row: Row) -> tuple[str, ...]:

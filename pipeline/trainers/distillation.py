@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from pipeline.model import Model
-from pipeline.spec import Ratio
-from pipeline.stage import Context
+from pipeline.spec import InputSpec, Ratio
+from pipeline.stage import Context, Stage
+from pipeline.trainers.feed import Batch
 from pipeline.trainers.fit import fit, imitation
-from pipeline.trainers.supervised import Train
+from pipeline.trainers.outputs import outputs
+from pipeline.trainers.plan import Plan
 
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.trainers.fit import Network
 
-class Distill(Train):
+
+class Distill(Plan, Stage):
     """Train on the labels and on the answers of another recipe's model.
 
-    Teacher and student see the same augmented images (Beyer et al., 2022).
+    Teacher and student see the same crops, changes and mixes (Beyer et al., 2022). Where the
+    images are not changed, the teacher answers once for each.
 
     Attributes:
         teacher: name of the recipe that makes the teacher.
@@ -29,6 +35,7 @@ class Distill(Train):
         weight: share of the loss that is the teacher's; the rest is the labels'.
     """
 
+    shared: ClassVar[bool] = True
     teacher: str
     temperature: Annotated[float, Field(gt=0)] = 3.0
     weight: Ratio = 0.7
@@ -37,19 +44,46 @@ class Distill(Train):
         return (self.teacher,)
 
     def __call__(self, value: Model, context: Context) -> Model:
-        import torch
         from torch.nn import functional as F
 
         assert context.teacher is not None, "the run gives every context a teacher"
-        teacher = copy.deepcopy(context.teacher(self.teacher).module).to(context.device)
+        teacher = context.teacher(self.teacher)
+        answer = self.answers_of(teacher, value, context)
+
+        def loss(network: Network, batch: Batch) -> torch.Tensor:
+            logits_NK = network(batch.x_NCHW)
+            hard = F.cross_entropy(logits_NK, batch.targets, label_smoothing=self.smoothing)
+            return (1 - self.weight) * hard + self.weight * imitation(logits_NK, answer(batch), self.temperature)
+
         module = copy.deepcopy(value.module).train()
-
-        def loss(x_NCHW: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-            with torch.no_grad():
-                wanted_NK = teacher(x_NCHW)
-            logits_NK = module(x_NCHW)
-            hard = F.cross_entropy(logits_NK, labels_N, label_smoothing=self.smoothing)
-            return (1 - self.weight) * hard + self.weight * imitation(logits_NK, wanted_NK, self.temperature)
-
-        fit(module, loss, self.plan(), context)
+        fit(module, loss, self, context)
         return replace(value, module=module.eval(), state=module.state_dict())
+
+    def answers_of(self, teacher: Model, student: Model, context: Context) -> Callable[[Batch], torch.Tensor]:
+        """The teacher's logits for a batch."""
+        import torch
+
+        module = copy.deepcopy(teacher.module).to(context.device).to(memory_format=torch.channels_last)
+        if not self.augment:
+            train = context.data.train.normalized_as(teacher.spec)
+            known_NK = outputs(module, train, context)
+            return lambda batch: known_NK[batch.chosen_N.to(known_NK.device)]
+        scale, shift = renormalization(student.spec, teacher.spec, context.device)
+
+        def answer(batch: Batch) -> torch.Tensor:
+            with torch.no_grad():
+                logits_NK: torch.Tensor = module(batch.x_NCHW * scale + shift)
+            return logits_NK
+
+        return answer
+
+
+def renormalization(source: InputSpec, target: InputSpec, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(scale, shift), each (1, C, 1, 1): from one model's normalization to another's."""
+    import torch
+
+    mean, std, new_mean, new_std = (
+        torch.tensor(values, device=device).view(1, -1, 1, 1)
+        for values in (source.mean, source.std, target.mean, target.std)
+    )
+    return std / new_std, (mean - new_mean) / new_std

@@ -6,42 +6,40 @@ kill and a resume are the weights of an undisturbed run.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.errors import NotANumber
+from pipeline.errors import ResourceError
+from pipeline.memory import keep_freed_memory
 from pipeline.stage import Context
-from pipeline.trainers.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.trainers.checkpoint import BATCH, Learner, read_checkpoint, restore
+from pipeline.trainers.feed import Batch, Feed, feed_of
+from pipeline.trainers.optimizer import Average, make_optimizer
+from pipeline.trainers.plan import Plan, learning_rate
+from pipeline.trainers.watch import Watch
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    # (x_NCHW, labels_N) -> scalar loss with gradients
-    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-CHECKPOINT_EVERY_S = 15.0
+    Network = Callable[[torch.Tensor], torch.Tensor]
+    # The network being trained and a batch -> scalar loss with gradients
+    Loss = Callable[[Network, Batch], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long and how fast to train.
+class Job:
+    """What ``fit`` was asked for; see there."""
 
-    Attributes:
-        lr: the highest learning rate of the one-cycle schedule (Smith, 2018).
-        warmup: share of the steps in which the rate rises.
-    """
-
-    epochs: int
-    batch: int
-    lr: float
-    weight_decay: float
-    augment: Callable[[torch.Tensor], torch.Tensor]
-    optimizer: str = "sgd"
-    warmup: float = 0.25
+    module: nn.Module
+    loss: Loss
+    plan: Plan
+    context: Context
+    before_epoch: Callable[[int], None]
+    feed: Callable[[Context, Plan], Feed]
 
 
 def fit(
@@ -50,104 +48,129 @@ def fit(
     plan: Plan,
     context: Context,
     before_epoch: Callable[[int], None] = lambda _: None,
+    feed: Callable[[Context, Plan], Feed] = feed_of,
 ) -> None:
     """Train ``module`` in place, on the context's device; resume from its checkpoint.
 
+    Where memory runs out, training starts over with half the batch and half the rate.
+
     Args:
-        loss: closes over ``module``; gets augmented, normalized images and labels.
+        loss: of the network and a batch of augmented, normalized images.
         before_epoch: called with the epoch's index.
+        feed: makes the batches; the training images' own unless given.
 
     Raises:
         NotANumber: the loss of a step is NaN or infinite; nothing is saved.
         Interrupted, Terminated: told to stop; the checkpoint is saved first.
+        ResourceError: there is no memory for a single image.
     """
+    keep_freed_memory()
+    plan = plan.model_copy(update={"batch": min(plan.batch, len(context.data.train))})
+    job = Job(module, loss, plan, context, before_epoch, feed)
+    saved = read_checkpoint(context.checkpoint)
+    while saved and job.plan.batch > int(saved[BATCH]):
+        job = replace(job, plan=job.plan.halved())
+    original = copy.deepcopy(module.state_dict())
+    while not _enough_memory(job, saved):
+        job, saved = _started_over(job, original), {}
+
+
+def _enough_memory(job: Job, saved: Mapping[str, torch.Tensor]) -> bool:
+    """Train to the end; False if memory ran out."""
+    try:
+        _train(job, saved)
+    except RuntimeError as error:
+        text = str(error).lower()
+        # Several processes cannot start over one by one: each would wait for the others.
+        if job.context.ranks.world > 1 or not ("out of memory" in text or "can't allocate memory" in text):
+            raise
+        return False
+    return True
+
+
+def _started_over(job: Job, original: Mapping[str, torch.Tensor]) -> Job:
+    """The job as it was, with half the batch."""
+    if job.plan.batch == 1:
+        raise ResourceError("there is no memory to train on one image", "use a smaller model, or smaller images")
+    plan = job.plan.halved()
+    job.context.warn(f"out of memory: starting over with batch {plan.batch} and, to match it, lr {plan.lr:g}")
+    job.module.load_state_dict(original)
+    if job.context.checkpoint:
+        shutil.rmtree(job.context.checkpoint, ignore_errors=True)
+    return replace(job, plan=plan)
+
+
+def _train(job: Job, saved: Mapping[str, torch.Tensor]) -> None:
     import torch
 
-    feed = Feed(context, plan)
+    module, plan, context = job.module, job.plan, job.context
+    feed = job.feed(context, plan)
     module.to(context.device).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(module, plan)
-    first = load_checkpoint(context.checkpoint, module, optimizer)
-    saved_at = time.monotonic()
+    if plan.freeze_norm:
+        freeze_norm(module)
+    average = Average(module, plan.ema) if plan.ema else None
+    learner = Learner(module, make_optimizer(module, plan), average, plan.batch)
+    first = restore(learner, saved)
+    network, watch = network_of(job), Watch(context, learner, first, feed.total, feed.batch)
     with context.stop.deferred():
         for step in range(first, feed.total):
             if step % feed.steps_per_epoch == 0 or step == first:
-                before_epoch(step // feed.steps_per_epoch)
-            value = train_step(optimizer, loss, *feed(step), one_cycle(step, feed.total, plan))
-            if not math.isfinite(value):
-                raise NotANumber(f"the loss became {value} at step {step + 1} of {feed.total}", "lower lr")
-            context.progress(step + 1, feed.total, f"loss {value:.3f}")
-            if context.stop.received or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-                save_checkpoint(context.checkpoint, module, optimizer, step + 1)
-                context.stop.check()
-                saved_at = time.monotonic()
+                job.before_epoch(step // feed.steps_per_epoch)
+            batch = feed(step)
+            with torch.autocast(batch.x_NCHW.device.type, torch.bfloat16, enabled=batch.x_NCHW.is_cuda):
+                value = job.loss(network, batch)
+            watch.before_update(step, value)
+            update(learner, value, learning_rate(step, feed.total, plan), plan.clip)
+            if average is not None:
+                average.follow(step)
+            watch.after_update(step)
+    if average is not None:
+        module.load_state_dict(average.module.state_dict())
     module.to("cpu").to(memory_format=torch.contiguous_format)
 
 
-class Feed:
-    """Batches by step: the images live on the device as uint8 and are augmented there."""
-
-    def __init__(self, context: Context, plan: Plan) -> None:
-        import torch
-
-        train = context.data.train
-        self.seed, self.plan, self.spec = context.seed, plan, train.spec
-        self.images_NCHW = torch.from_numpy(train.images.fitted_NHWC()).permute(0, 3, 1, 2).to(context.device)
-        self.labels_N = torch.from_numpy(train.labels_N).to(context.device)
-        self.batch = min(plan.batch, len(train))
-        self.steps_per_epoch = len(train) // self.batch
-        self.total = plan.epochs * self.steps_per_epoch
-
-    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augmented x_NCHW (float32, channels last) and labels_N of one step."""
-        import torch
-
-        epoch, index = divmod(step, self.steps_per_epoch)
-        order = torch.randperm(len(self.labels_N), generator=torch.Generator().manual_seed(self.seed + epoch))
-        chosen = order[index * self.batch : (index + 1) * self.batch].to(self.labels_N.device)
-        torch.manual_seed(self.seed * 1_000_003 + step)
-        mean, std = (torch.tensor(v, device=chosen.device).view(1, -1, 1, 1) for v in (self.spec.mean, self.spec.std))
-        x_NCHW = (self.images_NCHW[chosen].float() / 255 - mean) / std
-        return self.plan.augment(x_NCHW).contiguous(memory_format=torch.channels_last), self.labels_N[chosen]
-
-
-def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW; biases and BatchNorm are not decayed."""
+def network_of(job: Job) -> Network:
+    """The module as it is called in a step: compiled, or together with other processes."""
     import torch
 
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if plan.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=plan.lr)
-    return torch.optim.SGD(groups, lr=plan.lr, momentum=0.9, nesterov=True)
+    cuda = job.context.device != "cpu"
+    # Shapes never change, so looking for the fastest convolutions once pays.
+    torch.backends.cudnn.benchmark = cuda
+    together = job.context.ranks.together(job.module)
+    # On a GPU the whole step becomes one CUDA graph.
+    return torch.compile(together, mode="reduce-overhead" if cuda else "default") if job.plan.compile else together
 
 
-def train_step(
-    optimizer: torch.optim.Optimizer, loss: Loss, x_NCHW: torch.Tensor, labels_N: torch.Tensor, lr: float
-) -> float:
-    """One update; returns the loss, and changes nothing if it is not finite."""
+def freeze_norm(module: nn.Module) -> None:
+    """Let every BatchNorm keep its statistics, in place."""
+    from torch import nn
+
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+
+
+def update(learner: Learner, value: torch.Tensor, rate: float, clip: float) -> None:
+    """Change the weights by one step."""
     import torch
 
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    with torch.autocast(x_NCHW.device.type, torch.bfloat16, enabled=x_NCHW.is_cuda):
-        value = loss(x_NCHW, labels_N)
-    result = float(value.detach())
-    if math.isfinite(result):
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        optimizer.step()
-    return result
+    for group in learner.optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+    learner.optimizer.zero_grad()
+    torch.autograd.backward(value)
+    if clip:
+        torch.nn.utils.clip_grad_norm_(learner.module.parameters(), clip)
+    learner.optimizer.step()
 
 
-def one_cycle(step: int, total: int, plan: Plan) -> float:
-    """Learning rate of a step: a cosine up to ``plan.lr`` and a longer one down to nothing."""
-    peak = max(1.0, plan.warmup * total)
-    done = step + 1
-    position = done / peak if done <= peak else 1 + (done - peak) / (total - peak)
-    return plan.lr * (1 - math.cos(math.pi * min(position, 1.999))) / 2
+def cross_entropy(plan: Plan) -> Loss:
+    """The loss on labels alone."""
+    from torch.nn import functional as F
+
+    def loss(network: Network, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(network(batch.x_NCHW), batch.targets, label_smoothing=plan.smoothing)
+
+    return loss
 
 
 def imitation(logits_NK: torch.Tensor, wanted_NK: torch.Tensor, temperature: float) -> torch.Tensor:

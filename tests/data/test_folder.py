@@ -1,43 +1,18 @@
-"""Photographs in folders: any format, size and mode; and what is wrong is named."""
+"""Photographs in folders: divided, labelled and left in their files; and what is wrong is named."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
+from photo_kit import BLUE, REFUSED, encoded, fill, load, save
 
-from pipeline.data.folder import Folder, class_names, decode
+from pipeline.data._folders import class_names
+from pipeline.data._photographs import Photographs
 from pipeline.dataset import DataSet, read_source
 from pipeline.errors import DataError, UsageError
-
-RED, BLUE = (200, 20, 30), (10, 30, 220)
-
-
-def save(path: Path, color: Any = RED, size: tuple[int, int] = (20, 14), mode: str = "RGB", **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, color).convert(mode).save(path, **options)
-    return path
-
-
-def fill(root: Path, count: int = 20, seed: int = 0) -> None:
-    """``count`` reddish cats and bluish dogs of many sizes, every image another."""
-    rng = np.random.default_rng(seed)
-    for name, color in (("cat", RED), ("dog", BLUE)):
-        for index in range(count):
-            width, height = rng.integers(5, 40, 2).tolist()
-            shade = tuple(int(np.clip(level + rng.integers(-9, 10), 0, 255)) for level in color)
-            save(root / name / f"{index:03}.png", shade, (width, height))
-
-
-def load(root: Path, **fields: Any) -> DataSet:
-    return Folder(path=str(root), size=8, **fields).load()
+from pipeline.spec import InputSpec
 
 
 def is_red(data: DataSet, images: np.ndarray) -> np.ndarray:
@@ -95,52 +70,6 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert load(tmp_path).splits.classes == ("cat", "train")
 
 
-FORMATS = {
-    "a.jpg": {"quality": 95},
-    "b.JPEG": {"mode": "L"},
-    "c.png": {"mode": "RGBA"},
-    "d.png": {"mode": "P"},
-    "e.PNG": {"mode": "L"},
-    "f.png": {"mode": "1"},
-    "g.png": {"mode": "LA"},
-    "h.webp": {},
-    "i.bmp": {},
-    "j.gif": {},
-    "k.tif": {"mode": "CMYK"},
-    "l.tiff": {"mode": "RGB"},
-    "m.ppm": {},
-    "n.pgm": {"mode": "L"},
-    "o.jpeg": {"mode": "CMYK"},
-}
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format_and_mode_is_rgb(tmp_path: Path, name: str) -> None:
-    image = decode(save(tmp_path / name, **FORMATS[name]))
-    assert (image.shape, image.dtype) == ((14, 20, 3), np.uint8)
-    if FORMATS[name].get("mode", "RGB") not in ("L", "1", "LA"):
-        assert np.abs(image.reshape(-1, 3).mean(0) - RED).max() < 30
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_are_turned_upright(tmp_path: Path, orientation: int) -> None:
-    """Whatever way the camera was held, the bright part is where the photographer saw it."""
-    seen = Image.new("L", (24, 16), 0)
-    seen.paste(255, (0, 0, 12, 8))
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }  # fmt: skip
-    stored = seen.transpose(undo[orientation]) if orientation in undo else seen
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored.save(tmp_path / "x.png", exif=exif)
-    image = decode(tmp_path / "x.png")
-    assert image.shape == (16, 24, 3)
-    assert np.array_equal(image[..., 0], np.asarray(seen))
-
-
 def test_other_files_are_no_images(tmp_path: Path) -> None:
     fill(tmp_path, 10)
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
@@ -156,24 +85,12 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     fill(tmp_path)
     broken = tmp_path / "dog" / "007.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"dog/007\.png cannot be decoded") as caught:
+    with pytest.raises(
+        DataError, match=r"1 image file below .* cannot be decoded:\ntruncated: 1 file: dog/007\.png"
+    ) as caught:
         load(tmp_path)
     assert caught.value.exit_code == 2
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "gif", "ppm"])
-@given(cut=st.integers(0, 300), position=st.integers(0, 10**4), value=st.integers(0, 255))
-def test_no_damage_is_anything_but_a_data_error(
-    suffix: str, cut: int, position: int, value: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    buffer = io.BytesIO()
-    Image.effect_noise((9, 7), 80).convert("RGB").save(buffer, Image.registered_extensions()[f".{suffix}"])
-    content = bytearray(buffer.getvalue())
-    content[position % len(content)] = value
-    path = tmp_path_factory.getbasetemp() / f"damaged.{suffix}"
-    path.write_bytes(content[: len(content) - cut % len(content)])
-    with contextlib.suppress(DataError):
-        assert decode(path).shape[2] == 3
+    assert len(caught.value.lines()) <= 6
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
@@ -208,3 +125,106 @@ def test_resize(tmp_path: Path) -> None:
     assert load(tmp_path, resize=8).splits.spec.resize == 8
     with pytest.raises(UsageError, match="resize 7 is smaller than size 8"):
         read_source({"folder": {"path": str(tmp_path), "size": 8, "resize": 7}})
+
+
+def test_unreadable_files_are_left_out_on_request_and_told(tmp_path: Path) -> None:
+    fill(tmp_path)
+    digest = load(tmp_path).digest
+    for name, (make, _) in REFUSED.items():
+        make(tmp_path / "cat" / name)
+    with pytest.raises(DataError, match=f"{len(REFUSED)} image files") as caught:
+        load(tmp_path)
+    assert len(caught.value.lines()) <= 6
+    data = load(tmp_path, skip_unreadable=True)
+    assert data.digest == digest
+    assert "left out: truncated: 2 files: cat/cut.jpg, cat/cut.png" in data.left_out
+    assert sum(int(line.split(": ")[-2].split()[0]) for line in data.left_out) == len(REFUSED)
+
+
+def test_a_class_of_which_nothing_can_be_read_is_named(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "mouse").mkdir()
+    (tmp_path / "mouse" / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match="mouse has no image that can be read"):
+        load(tmp_path, skip_unreadable=True)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize("change", ["extra", "missing"])
+def test_class_counts_that_differ_between_splits(tmp_path: Path, part: str, change: str) -> None:
+    for name in ("train", "val", "test"):
+        fill(tmp_path / name, 4)
+        fill(tmp_path / name, 4, classes=("emu", "fox"))
+    if change == "extra":
+        save(tmp_path / part / "gnu" / "a.png")
+        said = (
+            f"class counts differ between splits: 5 in {part}, 4 in train; .*{part}/gnu is a class, and train has none"
+        )
+    else:
+        (tmp_path / part / "emu").rename(tmp_path / ".emu")
+        said = (
+            f"class counts differ between splits: 3 in {part}, 4 in train; .*train/emu is a class, and {part} has none"
+        )
+    with pytest.raises(DataError, match=said):
+        load(tmp_path)
+
+
+def test_train_stays_in_files_and_the_rest_is_kept(tmp_path: Path) -> None:
+    fill(tmp_path)
+    data = load(tmp_path)
+    parts = (data.splits.train, data.splits.calibration, data.splits.validation, data.test)
+    images = [part.images for part in parts]
+    assert all(isinstance(each, Photographs) for each in images)
+    assert [each.kept for each in images] == [False, True, True, True]  # type: ignore[attr-defined]
+
+
+def test_the_digest_follows_the_bytes_of_the_files(tmp_path: Path) -> None:
+    fill(tmp_path)
+    before = load(tmp_path).digest
+    file = tmp_path / "cat" / "003.png"
+    content = file.read_bytes()
+    save(file, BLUE)
+    assert load(tmp_path).digest != before
+    file.write_bytes(content)
+    assert load(tmp_path).digest == before
+
+
+def test_images_that_two_splits_share_are_told(tmp_path: Path) -> None:
+    for seed, name in enumerate(("train", "val", "test")):
+        fill(tmp_path / name, 6, seed=seed)
+    assert load(tmp_path).duplicates == ()
+    for part, count in (("val", 1), ("test", 2)):
+        for index in range(count):
+            content = (tmp_path / "train" / "cat" / f"{index:03}.png").read_bytes()
+            (tmp_path / part / "cat" / f"copy {index}.png").write_bytes(content)
+    assert load(tmp_path).duplicates == (
+        "1 image of validation is in train too",
+        "2 images of test are in train too",
+        "1 image of test is in validation too",
+    )
+
+
+def test_fields_reach_the_preprocessing(tmp_path: Path) -> None:
+    fill(tmp_path)
+    fields = {"interpolation": "bicubic", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.1), "resize": 12}
+    wanted = InputSpec(size=(8, 8), resize=12, interpolation="bicubic", mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
+    assert load(tmp_path, **fields).splits.spec == wanted
+
+
+def test_any_name_will_do(tmp_path: Path) -> None:
+    for name in ("猫", "chien d'Été", "🐶", "a b"):
+        for index in range(12):
+            save(tmp_path / name / f"ñ {index} #1.png", (index, 3, 9))
+    data = load(tmp_path)
+    assert data.splits.classes == ("a b", "chien d'Été", "猫", "🐶")
+    assert data.test.images.fitted_NHWC().shape == (8, 8, 8, 3)
+
+
+def test_a_name_that_is_no_text_can_be_told(tmp_path: Path) -> None:
+    fill(tmp_path)
+    broken = str(tmp_path / "cat").encode() + b"/\xff.jpg"
+    with open(broken, "wb") as file:
+        file.write(encoded("JPEG")[:100])
+    with pytest.raises(DataError, match=r"cat/\?\.jpg") as caught:
+        load(tmp_path)
+    assert "\n".join(caught.value.lines()).encode()

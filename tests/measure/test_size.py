@@ -56,6 +56,6 @@ def test_quantization_changes_neither_count(trained: Model, int8: Model) -> None
 )
 def test_published_sizes(family: object, params: int, mega_macs: int) -> None:
     """torchvision's published numbers for 1000 classes at 224 pixels."""
-    blueprint = Network(family=family, channels=3, classes=1000)
+    blueprint = Network(family=family, shape=(3, 224, 224), classes=1000)
     assert count_params(blueprint) == params
     assert round(count_macs(blueprint, InputSpec(size=(224, 224), resize=256)) / 1e6) == pytest.approx(mega_macs, abs=2)

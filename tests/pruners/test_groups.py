@@ -92,6 +92,15 @@ class Residual(Network):
         return self.deep(x + self.two(F.hardswish(self.one(x))))
 
 
+class ZeroPadded(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad, self.strided = nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(8, 8, 3, 2)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.strided(self.pad(x))
+
+
 class NormWithoutScale(Network):
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +110,10 @@ class NormWithoutScale(Network):
         return self.two(F.relu(self.one(x)))
 
 
-@pytest.mark.parametrize("build", [Concat, ConcatAdded, Flattened, FlattenedTwice, Residual, NormWithoutScale])
+BUILDS = [Concat, ConcatAdded, Flattened, FlattenedTwice, Residual, ZeroPadded, NormWithoutScale]
+
+
+@pytest.mark.parametrize("build", BUILDS)
 def test_followed_exactly(build: Callable[[], nn.Module], context: Context) -> None:
     model = hand_made(build)
     pruned = assert_exact(model, HALF, context)
@@ -188,6 +200,17 @@ class UnknownLayer(Network):
         return self.shuffle(x)
 
 
+class PaddedWithOnes(Network):
+    """A channel that is silent has a border all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad = nn.ConstantPad2d(1, 1.0)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pad(x)
+
+
 class Scaled(Network):
     """A learned scale a channel, held by the network itself."""
 
@@ -243,7 +266,7 @@ class Broadcast(Network):
 
 
 FROZEN = [
-    Grouped, Multiplied, Shared, SharedNorm, Unknown, UnknownLayer, Scaled, ChannelsLast, OverThePixels,
+    Grouped, Multiplied, Shared, SharedNorm, Unknown, UnknownLayer, PaddedWithOnes, Scaled, ChannelsLast, OverThePixels,
     MeanOfChannels, Broadcast,
 ]  # fmt: skip
 

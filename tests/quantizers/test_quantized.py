@@ -156,7 +156,10 @@ def test_without_calibration_images(trained: Model, context: Context) -> None:
         PostTraining()(trained, replace(context, data=none))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_large"])
+FAMILIES = ["dense", "lenet", "resnet18", "mobilenet_v2_tensorflow", "mobilenet_v3_large", "mobilenet_v4"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_pruned_networks_of_every_family(name: str, untrained: Model, context: Context) -> None:
     pruned = Prune(ratio=0.5)(family(name, untrained), context)
     quantized = PostTraining()(pruned, context)

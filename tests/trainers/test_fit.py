@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
+import copy
+import shutil
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tiny import fingerprint
 from torch import nn
 from torch.nn import functional as F
 
 from pipeline.dataset import Samples
-from pipeline.errors import NotANumber
+from pipeline.errors import NotANumber, ResourceError, Terminated
 from pipeline.model import Model
+from pipeline.signals import StopSignal
 from pipeline.stage import Context
-from pipeline.trainers.augment import affine, augmentation, flip
-from pipeline.trainers.distillation import Distill
-from pipeline.trainers.fit import Feed, Plan, fit, imitation, make_optimizer, one_cycle
+from pipeline.trainers.feed import Batch
+from pipeline.trainers.fit import cross_entropy, fit
+from pipeline.trainers.plan import Plan
 from pipeline.trainers.supervised import Train
 
-PLAN = Plan(epochs=2, batch=32, lr=0.05, weight_decay=5e-4, augment=augmentation("none"))
+PLAN = Plan(epochs=2, batch=32, lr=0.05, augment="none")
 
 
 def loss_on(model: Model, samples: Samples) -> float:
@@ -77,9 +79,9 @@ def test_a_step_that_is_not_a_number_changes_nothing(value: str, context: Contex
     module = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
     seen: list[torch.Tensor] = []
 
-    def loss(x_NCHW: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    def loss(network: nn.Module, batch: Batch) -> torch.Tensor:
         seen.append(module[1].weight.detach().clone())
-        return F.cross_entropy(module(x_NCHW), labels_N) * (float(value) if len(seen) == 3 else 1.0)
+        return F.cross_entropy(network(batch.x_NCHW), batch.targets) * (float(value) if len(seen) == 3 else 1.0)
 
     with pytest.raises(NotANumber, match="step 3 of 6"):
         fit(module, loss, PLAN, replace(context, checkpoint=tmp_path))
@@ -95,22 +97,6 @@ def test_a_far_too_high_rate_is_found(untrained: Model, context: Context) -> Non
     assert "lower lr" in caught.value.fix
 
 
-def test_an_epoch_sees_every_image_once(context: Context) -> None:
-    train = context.data.train
-    marked = replace(train, labels_N=np.arange(len(train), dtype=np.int64))
-    feed = Feed(replace(context, data=replace(context.data, train=marked)), PLAN)
-    epochs = [[int(i) for s in range(3) for i in feed(3 * e + s)[1]] for e in range(2)]
-    assert [sorted(epoch) for epoch in epochs] == [list(range(96))] * 2
-    assert epochs[0] != epochs[1]
-
-
-def test_a_batch_is_the_normalized_images(context: Context) -> None:
-    train = context.data.train
-    marked = replace(train, labels_N=np.arange(len(train), dtype=np.int64))
-    x_NCHW, labels_N = Feed(replace(context, data=replace(context.data, train=marked)), PLAN)(4)
-    np.testing.assert_allclose(x_NCHW.numpy(), train.x_NCHW()[labels_N.numpy()], atol=1e-6)
-
-
 def test_fewer_images_than_a_batch(untrained: Model, context: Context) -> None:
     few = replace(context.data, train=context.data.train.take(np.arange(5)))
     done: list[tuple[int, int]] = []
@@ -118,91 +104,100 @@ def test_fewer_images_than_a_batch(untrained: Model, context: Context) -> None:
     assert done == [(1, 2), (2, 2)]
 
 
-def test_biases_and_norms_are_not_decayed(untrained: Model) -> None:
-    weights, others = make_optimizer(untrained.module, PLAN).param_groups
-    assert (weights["weight_decay"], others["weight_decay"]) == (5e-4, 0)
-    assert all(parameter.ndim > 1 for parameter in weights["params"])
-    assert len(weights["params"]) + len(others["params"]) == len(list(untrained.module.parameters()))
+# --- memory, norms, gradients ---------------------------------------------------------------
 
 
-@given(total=st.integers(1, 400), warmup=st.floats(0, 0.9), lr=st.floats(1e-4, 10))
-def test_one_cycle(total: int, warmup: float, lr: float) -> None:
-    plan = Plan(1, 1, lr, 0.0, lambda x: x, warmup=warmup)
-    rates = [one_cycle(step, total, plan) for step in range(total)]
-    assert all(0 < rate <= lr * (1 + 1e-9) for rate in rates)
-    peak = max(range(total), key=rates.__getitem__)
-    assert all(before <= after for before, after in itertools.pairwise(rates[: peak + 1]))
-    assert all(before >= after for before, after in itertools.pairwise(rates[peak:]))
-    if total >= 20:
-        assert max(rates) > 0.95 * lr
-        assert rates[-1] < 0.05 * lr
+def hungry(limit: int, text: str) -> Callable[[nn.Module, Batch], torch.Tensor]:
+    """A loss that has memory for ``limit`` images only."""
+
+    def loss(network: nn.Module, batch: Batch) -> torch.Tensor:
+        if len(batch.targets) > limit:
+            raise RuntimeError(text)
+        return F.cross_entropy(network(batch.x_NCHW), batch.targets)
+
+    return loss
 
 
-# --- distillation --------------------------------------------------------------------------
+OUT = ["CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried"]
 
 
-def test_distillation_follows_the_teacher(untrained: Model, trained: Model, context: Context) -> None:
-    """With all the weight on the teacher the labels do not matter, the teacher's answers do."""
-    scrambled = replace(context.data.train, labels_N=np.roll(context.data.train.labels_N, 7))
-    contexts = [context, replace(context, data=replace(context.data, train=scrambled))]
-    asked: list[str] = []
-
-    def teacher(name: str) -> Model:
-        asked.append(name)
-        return trained
-
-    stage = Distill(epochs=1, batch=32, teacher="big", weight=1.0)
-    first, second = (fingerprint(stage(untrained, replace(one, teacher=teacher))) for one in contexts)
-    assert asked == ["big", "big"]
-    assert first == second
-    assert fingerprint(stage(untrained, replace(context, teacher=lambda _: untrained))) != first
-    assert stage.needs() == ("big",)
+@pytest.mark.parametrize("text", OUT)
+def test_out_of_memory_halves_batch_and_rate_and_says_so(text: str, context: Context, tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    twin = copy.deepcopy(module)
+    told: list[str] = []
+    fit(module, hungry(10, text), PLAN, replace(context, warn=told.append, checkpoint=tmp_path))
+    assert told == [
+        "out of memory: starting over with batch 16 and, to match it, lr 0.025",
+        "out of memory: starting over with batch 8 and, to match it, lr 0.0125",
+    ]
+    fit(twin, hungry(10, text), PLAN.model_copy(update={"batch": 8, "lr": 0.0125}), context)
+    assert torch.equal(module[1].weight, twin[1].weight)
 
 
-def test_the_teacher_is_not_changed(untrained: Model, trained: Model, context: Context) -> None:
-    before = fingerprint(trained)
-    Distill(epochs=1, batch=32, teacher="t")(untrained, replace(context, teacher=lambda _: trained))
-    assert fingerprint(trained) == before
+def test_no_memory_for_one_image(context: Context) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    with pytest.raises(ResourceError, match="one image"):
+        fit(module, hungry(0, OUT[0]), PLAN, replace(context, warn=lambda _: None))
 
 
-@given(temperature=st.floats(0.5, 20), seed=st.integers(0, 99))
-def test_imitation_is_zero_only_for_the_same_answers(temperature: float, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    wanted, other = torch.randn(2, 4, 10, generator=generator)
-    assert float(imitation(wanted, wanted, temperature)) == pytest.approx(0, abs=1e-4)
-    assert float(imitation(wanted + 5, wanted, temperature)) == pytest.approx(0, abs=1e-3)
-    assert float(imitation(other, wanted, temperature)) > 1e-3
+def test_another_runtime_error_is_not_about_memory(context: Context) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    with pytest.raises(RuntimeError, match="else"):
+        fit(module, hungry(0, "something else"), PLAN, context)
 
 
-# --- augmentation --------------------------------------------------------------------------
+def test_a_halved_training_resumes_halved(context: Context, tmp_path: Path) -> None:
+    """Killed after memory ran out, it goes on with the batch it came to, and does not try the large one again."""
+    twin = copy.deepcopy(module := nn.Sequential(nn.Flatten(), nn.Linear(256, 10)))
+    stop, told = StopSignal(), list[str]()
+
+    def interrupt(done: int, total: int, note: str = "") -> None:
+        stop._received = signal.SIGTERM if done == 5 else None
+
+    stopped = replace(context, checkpoint=tmp_path, stop=stop, progress=interrupt, warn=lambda _: None)
+    with pytest.raises(Terminated):
+        fit(copy.deepcopy(module), hungry(16, OUT[0]), PLAN, stopped)
+    fit(module, hungry(16, OUT[0]), PLAN, replace(context, checkpoint=tmp_path, warn=told.append))
+    fit(twin, cross_entropy(PLAN.model_copy(update={"smoothing": 0.0})), PLAN.halved(), context)
+    assert told == []
+    assert torch.equal(module[1].weight, twin[1].weight)
 
 
-@pytest.mark.parametrize("name", ["none", "affine", "flip"])
-@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (5, 3, 16, 12)])
-def test_augmentation_keeps_the_shape_and_follows_the_seed(name: str, shape: tuple[int, ...]) -> None:
-    x_NCHW = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    original = x_NCHW.clone()
-    results = []
-    for seed in (3, 3, 4):
-        torch.manual_seed(seed)
-        results.append(augmentation(name)(x_NCHW))
-    assert results[0].shape == x_NCHW.shape
-    assert torch.equal(results[0], results[1])
-    assert torch.equal(x_NCHW, original)
-    if name == "affine":
-        assert not torch.equal(results[0], results[2])
+def test_frozen_norms_keep_their_statistics(trained: Model, context: Context) -> None:
+    kept = Train(epochs=1, batch=32, lr=0.01, freeze_norm=True)(trained, context)
+    moved = Train(epochs=1, batch=32, lr=0.01)(trained, context)
+    name = "features.0.1.running_mean"
+    assert torch.equal(kept.state[name], trained.state[name])
+    assert not torch.equal(moved.state[name], trained.state[name])
 
 
-def test_affine_without_strength_changes_nothing() -> None:
-    x_NCHW = torch.rand(3, 2, 9, 9)
-    torch.testing.assert_close(affine(x_NCHW, 0, 0, 0), x_NCHW, atol=1e-5, rtol=0)
+def test_a_clipped_gradient_moves_less(untrained: Model, context: Context) -> None:
+    def moved(clip: float) -> float:
+        after = Train(epochs=1, batch=96, lr=0.1, augment="none", clip=clip, weight_decay=0)(untrained, context)
+        return sum(
+            float((after.state[name] - tensor.detach()).square().sum())
+            for name, tensor in untrained.module.named_parameters()
+        )
+
+    assert moved(0.01) < 0.05 * moved(0)
 
 
-def test_flip_mirrors_about_half_of_the_images() -> None:
-    torch.manual_seed(0)
-    x_NCHW = torch.rand(200, 1, 4, 5)
-    flipped = flip(x_NCHW)
-    same = (flipped == x_NCHW).flatten(1).all(1)
-    mirrored = (flipped == x_NCHW.flip(3)).flatten(1).all(1)
-    assert (same ^ mirrored).all()
-    assert 60 < int(mirrored.sum()) < 140
+def test_the_average_is_what_is_kept(untrained: Model, context: Context) -> None:
+    last, average = (Train(epochs=2, batch=32, augment="none", ema=ema)(untrained, context) for ema in (0.0, 0.9))
+    assert fingerprint(last) != fingerprint(average)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_training_is_training(context: Context) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    twin = copy.deepcopy(module)
+    fit(module, cross_entropy(PLAN), PLAN.model_copy(update={"compile": True}), context)
+    fit(twin, cross_entropy(PLAN), PLAN, context)
+    torch.testing.assert_close(module[1].weight, twin[1].weight, atol=1e-5, rtol=1e-4)
+
+
+def test_progress_tells_images_a_second(untrained: Model, context: Context) -> None:
+    notes: list[str] = []
+    Train(epochs=1, batch=32)(untrained, replace(context, progress=lambda *given: notes.append(given[2])))
+    assert all(note.startswith("loss ") and note.endswith(" images/s") for note in notes)

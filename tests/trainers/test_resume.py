@@ -31,6 +31,7 @@ STAGES = {
     "adamw": Train(epochs=2, batch=32, optimizer="adamw", lr=0.003, augment="flip"),
     "distill": Distill(epochs=2, batch=32, teacher="teacher"),
     "aware": QuantizationAware(epochs=2, batch=32),
+    "average": Train(epochs=2, batch=32, ema=0.9, clip=1.0, schedule="cosine", augment=["mixup", "cutout"]),
 }
 
 
@@ -61,7 +62,16 @@ def undisturbed(taught: Context, untrained: Model) -> Callable[[str], str]:
     return cache(lambda name: fingerprint(STAGES[name](untrained, taught)))
 
 
-INTERRUPTIONS = [("sgd", 1), ("sgd", 3), ("sgd", 6), ("adamw", 2), ("adamw", 5), ("distill", 4), ("aware", 2)]
+INTERRUPTIONS = [
+    ("sgd", 1),
+    ("sgd", 3),
+    ("sgd", 6),
+    ("adamw", 2),
+    ("adamw", 5),
+    ("distill", 4),
+    ("aware", 2),
+    ("average", 4),
+]
 
 
 @pytest.mark.parametrize(("name", "step"), INTERRUPTIONS)
