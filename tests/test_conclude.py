@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from measured import Case, answered, concluded, data, study_of
 
-from pipeline.conclude import Measured, conclude, over_budget
-from pipeline.results import Results
+from pipeline.conclude import Measured, _warnings, conclude, over_budget
+from pipeline.results import Results, StageRecord
 from pipeline.spec import Budget
 
 
@@ -186,7 +186,14 @@ def test_what_the_results_say_about_the_run(tmp_path: Path) -> None:
     results = concluded(tmp_path, Case("base"), max_drop=0.5)
     assert (results.study, results.data, results.data_digest, results.seed) == ("known", "numbers", data().digest, 0)
     assert (results.budget, results.benchmark["rounds"], results.classes) == (Budget(max_drop=0.5), 40, tuple("abcd"))
+    assert results.splits == {name: len(part) for name, part in data().parts.items()}
     assert Results.model_validate_json(results.model_dump_json()) == results
+
+
+def test_what_stages_had_to_do_otherwise_is_told() -> None:
+    halved = StageRecord(label="a · Train", recipe="a", key="k", seconds=1, status="cached", facts={"warnings": ["w"]})
+    quiet = halved.model_copy(update={"facts": {}})
+    assert _warnings([quiet, halved]) == ["a · Train: w"]
 
 
 @pytest.mark.parametrize(

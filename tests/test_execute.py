@@ -179,9 +179,9 @@ def test_the_fix_survives_the_naming() -> None:
 def test_a_stage_gets_its_input_its_teacher_and_no_test_split(shop: Workshop, untrained: Model) -> None:
     other = family("mobilenet_v3_small", untrained, seed=1)
     Given.models.update(a=untrained)
-    shop.do(step("one"))
+    shop.do(step("one"), 0)
     Given.models.update(a=other)
-    entry = shop.do(step("two", before="one", wise="one"))
+    entry = shop.do(step("two", before="one", wise="one"), 1)
     (nothing, first), (value, second) = Given.calls
     assert nothing is None
     assert torch.equal(value.state["classifier.3.weight"], untrained.state["classifier.3.weight"])
@@ -199,7 +199,7 @@ def _validation_top1(model: Model, data: DataSet) -> float:
 
 def test_a_model_comes_back_from_the_store(shop: Workshop, untrained: Model) -> None:
     Given.models.update(a=untrained)
-    shop.do(step("one"))
+    shop.do(step("one"), 0)
     shop.models.clear()
     assert torch.equal(shop.model("one").state["classifier.3.weight"], untrained.state["classifier.3.weight"])
 
@@ -208,14 +208,14 @@ def test_a_model_that_does_not_survive_saving_stops_the_recipe(shop: Workshop, u
     state = {name: tensor * 1.5 for name, tensor in untrained.state.items()}
     Given.models.update(a=replace(untrained, state=state))
     with pytest.raises(ParityMiss, match="recipe · Given: saving and loading changed the answers"):
-        shop.do(step("one"))
+        shop.do(step("one"), 0)
     assert shop.store.get("one") is None
 
 
 def test_a_model_that_answers_nan_stops_the_recipe(shop: Workshop, untrained: Model) -> None:
     Given.models.update(a=_poisoned(untrained))
     with pytest.raises(ParityMiss, match="recipe · Given: some answers are NaN or infinite"):
-        shop.do(step("one"))
+        shop.do(step("one"), 0)
 
 
 def _poisoned(model: Model) -> Model:

@@ -67,7 +67,7 @@ def test_an_unknown_key_suggests_the_nearest_and_says_where() -> None:
         ({"epochs": "many"}, "epochs: "),
         ({"lr": float("nan")}, "lr: "),
         ({"lr": -1}, "lr: "),
-        ({"augment": "mixup"}, "augment: "),
+        ({"augment": "mix"}, "augment"),
         ({"optimizer": None}, "optimizer: "),
         ({1: 2}, "1"),
         ([], "expected fields"),

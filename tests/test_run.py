@@ -215,3 +215,17 @@ def test_only_our_own_folders_are_removed(tmp_path: Path) -> None:
 
 def test_the_file_of_the_run_is_the_study(tiny: TinyRun) -> None:
     assert read_study(yaml.safe_load(tiny.file.read_text())) == changed()
+
+
+def test_images_in_two_splits_are_told(tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said during the run and kept in the results; the numbers are as they are."""
+    monkeypatch.undo()  # another data set is trained on
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (90, 8, 8), dtype=np.uint8), np.arange(90) % 3
+    images[85:] = images[:5]
+    np.savez(tmp_path / "a.npz", x_train=images[:60], y_train=labels[:60], x_test=images[60:], y_test=labels[60:])
+    results, said = again(tmp_path / "other", data=f"npz:{tmp_path / 'a.npz'}")
+    [told] = results.warnings[:1]
+    assert "of test" in told
+    assert f"warning: {told}" in said
+    assert sum(results.splits.values()) == 90

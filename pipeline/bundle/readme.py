@@ -36,7 +36,7 @@ sha256sum -c SHA256SUMS            # nothing changed on the way here
 ## Preprocessing
 
 1. Take the upright image as uint8, {color}.
-2. Resize it so that its shorter edge is {resize} pixels: bilinear, antialiased, half-pixel centres.
+2. Resize it so that its shorter edge is {resize} pixels: {interpolation}, antialiased, half-pixel centres.
 3. Crop the centre to {height} × {width} (height × width) and round to uint8.
 4. For each channel: `(x / 255 - mean) / std` with mean {mean} and std {std}.
 5. Order the values as (1, {channels}, {height}, {width}), float32: the input `input`. The output `logits` is
@@ -94,6 +94,7 @@ def _input(spec: InputSpec) -> dict[str, object]:
         "color": "one grey channel" if grey else "three channels in the order red, green, blue",
         "channels": spec.channels,
         "resize": spec.resize,
+        "interpolation": "bicubic (a = -1/2)" if spec.interpolation == "bicubic" else "bilinear",
         "height": spec.size[0],
         "width": spec.size[1],
         "mean": list(spec.mean),

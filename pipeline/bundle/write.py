@@ -85,9 +85,9 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
         "input": "input",
         "output": "logits",
         "accepts": f"{kind} image of uint8 values: .npy (height, width, {spec.channels}) or binary {file}",
-        "formula": "resize the uint8 image so that its shorter edge is `resize` (antialiased bilinear, half-pixel "
-        "centres), crop the centre to `size` (height, width), round to uint8; then (x / 255 - mean) / std for each "
-        "channel; then put channels first and add a batch of 1",
+        "formula": "resize the uint8 image so that its shorter edge is `resize` (antialiased `interpolation`, "
+        "half-pixel centres; bicubic has a = -1/2), crop the centre to `size` (height, width), round to uint8; then "
+        "(x / 255 - mean) / std for each channel; then put channels first and add a batch of 1",
     }
 
 

@@ -13,14 +13,14 @@ from pipeline.trainers.supervised import Train
 
 STUDY = Study(
     name="cifar10",
-    data=Cifar10(),
+    data=Cifar10(validation=0.05),
     reference="mobilenet_v2",
     recipes=(
         Recipe(
             name="mobilenet_v2",
             stages=(
                 MobileNetV2(stem_stride=1),
-                Train(epochs=45, batch=64, lr=0.1, ema=0.998, augment=("crop", "flip")),
+                Train(epochs=46, batch=128, lr=0.15, ema=0.998, augment=("crop", "flip")),
             ),
         ),
         Recipe(name="mobilenet_v2-int8", after="mobilenet_v2", stages=(PostTraining(),)),

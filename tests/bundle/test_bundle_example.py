@@ -82,13 +82,21 @@ def test_first_pixels_may_look_like_white_space(example: dict[str, Any], tmp_pat
 @pytest.mark.parametrize(
     ("size", "resize", "color"), [((16, 16), 16, "L"), ((224, 224), 256, "RGB"), ((24, 32), 37, "RGB")]
 )
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @settings(max_examples=60, deadline=None)
 @given(height=EDGES, width=EDGES, seed=st.integers(0, 2**32 - 1))
 def test_fits_byte_for_byte(
-    example: dict[str, Any], size: tuple[int, int], resize: int, color: Any, height: int, width: int, seed: int
+    example: dict[str, Any],
+    size: tuple[int, int],
+    resize: int,
+    color: Any,
+    interpolation: Any,
+    height: int,
+    width: int,
+    seed: int,
 ) -> None:
     same_values: dict[str, Any] = {"mean": (0.5,), "std": (0.5,)} if color == "L" else {}
-    spec = InputSpec(size=size, resize=resize, color=color, **same_values)
+    spec = InputSpec(size=size, resize=resize, color=color, interpolation=interpolation, **same_values)
     image = np.random.default_rng(seed).integers(0, 256, (height, width, spec.channels), np.uint8)
     with mock.patch.dict(example["SPEC"], spec.model_dump(mode="json")):
         fitted = example["fit"](image)

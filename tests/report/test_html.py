@@ -91,6 +91,13 @@ def test_how_it_was_made_and_measured_is_told(page: Page) -> None:
     assert RESULTS.variants[13].note in page.text
 
 
+def test_what_to_know_of_the_data_is_told() -> None:
+    told = {"warnings": ("7 images of test are in train too",), "splits": {"train": 70, "test": 20}}
+    text = Page(render(SMALL.model_copy(update=told))).text
+    assert "Note: 7 images of test are in train too" in text
+    assert "(70 train, 20 test)" in text
+
+
 def test_a_screen_reader_finds_its_way(page: Page) -> None:
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1

@@ -88,6 +88,12 @@ def test_markdown_says_the_verdict_and_the_remark() -> None:
     assert "No. 14: 14 of 52 convolutions" in text
 
 
+def test_markdown_tells_what_to_know_of_the_data() -> None:
+    warned = RESULTS.model_copy(update={"warnings": ("3 images of test are in train|too",)})
+    assert "\nNote: 3 images of test are in train\\|too\n" in markdown(warned)
+    assert "Note:" not in markdown(RESULTS)
+
+
 @pytest.mark.parametrize("name", ["a|b", "a\nb|", "a\\|b", "\\", "|||", "a\r\n| --- |\n"])
 def test_hostile_names_stay_in_their_cell(name: str) -> None:
     hostile = renamed(RESULTS, 1, recipe=name, runtime=name, format=name)

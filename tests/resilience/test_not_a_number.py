@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from resilience_kit import started
 from resilience_studies import QUICK, changed, entries, temporaries, written
 
@@ -17,16 +18,15 @@ DIVERGING = changed(QUICK, "recipes", "base", 1, "Train", to={"epochs": 10, "bat
 
 def every_step() -> None:
     """In the child: say every loss, and save a checkpoint after every step."""
-    from pipeline.trainers import fit
+    from pipeline.trainers import watch
 
-    real = fit.train_step
+    real = watch.Watch.before_update
 
-    def train_step(*arguments: object) -> float:
-        loss = real(*arguments)
-        print(f"loss {loss}", flush=True)
-        return loss
+    def before_update(self: watch.Watch, step: int, value: torch.Tensor) -> None:
+        print(f"loss {float(value.detach())}", flush=True)
+        real(self, step, value)
 
-    fit.train_step, fit.CHECKPOINT_EVERY_S = train_step, -1.0
+    watch.Watch.before_update, watch.CHECKPOINT_EVERY_S = before_update, -1.0
 
 
 @pytest.mark.usefixtures("quick")
