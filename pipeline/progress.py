@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -21,12 +22,12 @@ def silent(done: int, total: int, note: str = "") -> None:
 
 @contextmanager
 def shown(console: Console, title: str) -> Iterator[Progress]:
-    """A progress bar with an estimate while the block runs; silent off a terminal.
-
-    Off a terminal the run prints one plain line a stage, and that is enough for a log.
-    """
-    if not console.is_terminal or console.quiet:
+    """A progress bar with an estimate while the block runs; off a terminal, a plain line a minute."""
+    if console.quiet:
         yield silent
+        return
+    if not console.is_terminal:
+        yield plain(console, title)
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -44,3 +45,17 @@ def shown(console: Console, title: str) -> Iterator[Progress]:
             bar.update(task, completed=done, total=total, note=note)
 
         yield report
+
+
+def plain(console: Console, title: str, every_s: float = 60.0) -> Progress:
+    """Progress for a log: a line whenever ``every_s`` seconds have passed without one."""
+    told = time.monotonic()
+
+    def report(done: int, total: int, note: str = "") -> None:
+        nonlocal told
+        if time.monotonic() - told >= every_s:
+            told = time.monotonic()
+            text = f"  {title}: {done} of {total} ({done / total:.0%}){f', {note}' if note else ''}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    return report
