@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from pipeline.errors import CorruptFile, UsageError
+from pipeline.errors import CorruptFile, StageFailed, UsageError
 from pipeline.plugin import Plugin, read
 from pipeline.spec import InputSpec
 
@@ -51,6 +51,20 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     marked = OrderedDict(state)
     marked._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
     module.load_state_dict(marked)
+
+
+def last_linear(module: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and layer that give the logits.
+
+    Raises:
+        StageFailed: there is no linear layer.
+    """
+    from torch import nn
+
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        raise StageFailed("the network has no linear layer to train anew")
+    return layers[-1]
 
 
 def _read_blueprint(data: Any) -> Any:

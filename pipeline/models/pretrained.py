@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import CorruptFile, DataError, UnavailableError, UsageError
 from pipeline.files import sha256_of
+from pipeline.model import last_linear
 
 if TYPE_CHECKING:
     import torch
@@ -174,20 +175,12 @@ def put_into(module: nn.Module, state: State, where: str, kind: str) -> None:
         UnavailableError: they are those of another network; names keys.
     """
     own = module.state_dict()
-    head = last_linear(module)
+    head, _ = last_linear(module)
     given = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTERS)}
     if _other_classes(given, own, head):
         given |= {name: own[name] for name in (f"{head}.weight", f"{head}.bias")}
     _check_fit(given, {name: value for name, value in own.items() if not name.endswith(COUNTERS)}, where, kind)
     module.load_state_dict(given, strict=False)  # but for the counters it fits exactly
-
-
-def last_linear(module: nn.Module) -> str:
-    """Name of the layer that gives the logits."""
-    from torch import nn
-
-    names: list[str] = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
-    return names[-1]
 
 
 def _other_classes(given: State, own: State, head: str) -> bool:

@@ -10,9 +10,9 @@ from pydantic import Field
 from pipeline.model import Model
 from pipeline.spec import Positive, Ratio
 from pipeline.stage import INT8, Context, Stage
+from pipeline.trainers.distillation import Taught
 from pipeline.trainers.feed import Batch
-from pipeline.trainers.fit import fit, imitation
-from pipeline.trainers.plan import Plan
+from pipeline.trainers.fit import fit
 
 if TYPE_CHECKING:
     import torch
@@ -20,16 +20,12 @@ if TYPE_CHECKING:
     from pipeline.trainers.fit import Network
 
 
-class QuantizationAware(Plan, Stage):
+class QuantizationAware(Taught, Stage):
     """Quantization-aware training: a few epochs with int8 rounding in the forward pass.
 
     BatchNorm is folded first, which freezes it. The float model is the teacher. Value ranges
     are followed in the first half of training and stay fixed in the second. A good rate is
     about a tenth of what trained the float model.
-
-    Attributes:
-        weight: share of the loss that is the float model's answers.
-        temperature: softens both answers before they are compared.
     """
 
     gives: ClassVar[str] = INT8
@@ -38,12 +34,9 @@ class QuantizationAware(Plan, Stage):
     lr: Annotated[float, Field(gt=0)] = 0.003
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     smoothing: Ratio = 0.0
-    weight: Ratio = 0.7
-    temperature: Annotated[float, Field(gt=0)] = 3.0
 
     def __call__(self, value: Model, context: Context) -> Model:
         import torch
-        from torch.nn import functional as F
 
         from pipeline.quantizers.quantized import calibrate, observe, prepare, quantized
 
@@ -54,9 +47,7 @@ class QuantizationAware(Plan, Stage):
         def loss(network: Network, batch: Batch) -> torch.Tensor:
             with torch.no_grad():
                 wanted_NK = teacher(batch.x_NCHW)
-            logits_NK = network(batch.x_NCHW)
-            hard = F.cross_entropy(logits_NK, batch.targets, label_smoothing=self.smoothing)
-            return (1 - self.weight) * hard + self.weight * imitation(logits_NK, wanted_NK, self.temperature)
+            return self.taught(network(batch.x_NCHW), batch.targets, wanted_NK)
 
         def freeze_late(epoch: int) -> None:
             observe(prepared, observing=2 * epoch < self.epochs, quantizing=True)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     Operation = Callable[[torch.Tensor], torch.Tensor]
 
 
+# Of random parts (Szegedy et al., 2015): the least share of the area, and ln(4/3) for 3:4 to 4:3.
+LEAST_AREA, LN_RATIO = 0.35, 0.2877
+
+
 def changed(x_NCHW: torch.Tensor, changes: Iterable[Change]) -> torch.Tensor:
     """The images after every change that moves or colours pixels, in order."""
     for change in changes:
@@ -65,15 +69,15 @@ def affine(x_NCHW: torch.Tensor, degrees: float = 14.0, scale: float = 0.15, shi
     return resampled(x_NCHW, rotation * size.view(-1, 1, 1), uniform(x_NCHW, 2) * shift)
 
 
-def resized_crop(x_NCHW: torch.Tensor, least: float = 0.35) -> torch.Tensor:
+def resized_crop(x_NCHW: torch.Tensor, least: float = LEAST_AREA) -> torch.Tensor:
     """A part of each image, at least ``least`` of its area and 3:4 to 4:3, at its full size.
 
-    Szegedy et al. (2015). Photographs in files are cropped before they are resized instead.
+    Photographs in files are cropped before they are resized instead.
     """
     import torch
 
     area = least + (1 - least) * (uniform(x_NCHW) + 1) / 2
-    ratio = (uniform(x_NCHW) * 0.2877).exp()  # ln(4/3): the ratio and its inverse are as likely
+    ratio = (uniform(x_NCHW) * LN_RATIO).exp()  # the ratio and its inverse are as likely
     sizes = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).clamp(max=1)
     return resampled(x_NCHW, torch.diag_embed(sizes), uniform(x_NCHW, 2) * (1 - sizes))
 

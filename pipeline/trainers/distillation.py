@@ -23,7 +23,26 @@ if TYPE_CHECKING:
     from pipeline.trainers.fit import Network
 
 
-class Distill(Plan, Stage):
+class Taught(Plan):
+    """How to train on labels and on another network's answers.
+
+    Attributes:
+        temperature: softens both answers before they are compared.
+        weight: share of the loss that is the other network's answers; the rest is the labels'.
+    """
+
+    temperature: Annotated[float, Field(gt=0)] = 3.0
+    weight: Ratio = 0.7
+
+    def taught(self, logits_NK: torch.Tensor, targets: torch.Tensor, wanted_NK: torch.Tensor) -> torch.Tensor:
+        """The loss: targets are labels (N,) or probabilities (N, K), wanted_NK the other's logits."""
+        from torch.nn import functional as F
+
+        hard = F.cross_entropy(logits_NK, targets, label_smoothing=self.smoothing)
+        return (1 - self.weight) * hard + self.weight * imitation(logits_NK, wanted_NK, self.temperature)
+
+
+class Distill(Taught, Stage):
     """Train on the labels and on the answers of another recipe's model.
 
     Teacher and student see the same crops, changes and mixes (Beyer et al., 2022). Where the
@@ -31,29 +50,21 @@ class Distill(Plan, Stage):
 
     Attributes:
         teacher: name of the recipe that makes the teacher.
-        temperature: softens both answers before they are compared.
-        weight: share of the loss that is the teacher's; the rest is the labels'.
     """
 
     shared: ClassVar[bool] = True
     teacher: str
-    temperature: Annotated[float, Field(gt=0)] = 3.0
-    weight: Ratio = 0.7
 
     def needs(self) -> tuple[str, ...]:
         return (self.teacher,)
 
     def __call__(self, value: Model, context: Context) -> Model:
-        from torch.nn import functional as F
-
         assert context.teacher is not None, "the run gives every context a teacher"
         teacher = context.teacher(self.teacher)
         answer = self.answers_of(teacher, value, context)
 
         def loss(network: Network, batch: Batch) -> torch.Tensor:
-            logits_NK = network(batch.x_NCHW)
-            hard = F.cross_entropy(logits_NK, batch.targets, label_smoothing=self.smoothing)
-            return (1 - self.weight) * hard + self.weight * imitation(logits_NK, answer(batch), self.temperature)
+            return self.taught(network(batch.x_NCHW), batch.targets, answer(batch))
 
         module = copy.deepcopy(value.module).train()
         fit(module, loss, self, context)

@@ -12,7 +12,7 @@ from pipeline.errors import DataError, EdgewrightError
 from pipeline.images import Held, Images
 from pipeline.measure.machine import usable_cores
 from pipeline.stage import Context
-from pipeline.trainers.augment import changed
+from pipeline.trainers.augment import LEAST_AREA, LN_RATIO, changed
 from pipeline.trainers.mixing import mixed
 from pipeline.trainers.plan import Plan
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-
-LN_RATIO = (-0.2877, 0.2877)  # 3:4 to 4:3
 
 
 class Batch(NamedTuple):
@@ -165,13 +162,13 @@ class Decoded:
         return spec.stretch(random_part(image_HWC, seed)) if self.part_only else spec.fit(image_HWC)
 
 
-def random_part(image_HWC: NDArray[np.uint8], seed: int, least: float = 0.35) -> NDArray[np.uint8]:
+def random_part(image_HWC: NDArray[np.uint8], seed: int, least: float = LEAST_AREA) -> NDArray[np.uint8]:
     """A part of at least ``least`` of the area, 3:4 to 4:3 wide, where the image allows it."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
     height, width = image_HWC.shape[:2]
-    area, ratio = rng.uniform(least, 1) * height * width, np.exp(rng.uniform(*LN_RATIO))
+    area, ratio = rng.uniform(least, 1) * height * width, np.exp(rng.uniform(-LN_RATIO, LN_RATIO))
     rows, columns = min(height, round(np.sqrt(area / ratio))), min(width, round(np.sqrt(area * ratio)))
     rows, columns = max(1, rows), max(1, columns)
     top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)

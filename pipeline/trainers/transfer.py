@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import field_validator
 
-from pipeline.errors import StageFailed
-from pipeline.model import Model
+from pipeline.model import Model, last_linear
 from pipeline.stage import Context, Stage
 from pipeline.trainers.checkpoint import read_tensors, write_tensors
 from pipeline.trainers.feed import Batch, Feed
@@ -77,20 +76,6 @@ class Features(Feed):
 def within(context: Context, part: str) -> Context:
     """The context of a part of the stage, with a checkpoint folder of its own."""
     return replace(context, checkpoint=context.checkpoint / part if context.checkpoint else None)
-
-
-def last_linear(module: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and layer that give the logits.
-
-    Raises:
-        StageFailed: there is no linear layer.
-    """
-    from torch import nn
-
-    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
-    if not layers:
-        raise StageFailed("the network has no linear layer to train anew")
-    return layers[-1]
 
 
 def features(module: nn.Module, head: str, context: Context) -> torch.Tensor:

@@ -14,12 +14,12 @@ from tiny import fingerprint
 from torch import nn
 
 from pipeline.errors import CorruptFile, StageFailed, Terminated, UsageError
-from pipeline.model import Model
+from pipeline.model import Model, last_linear
 from pipeline.plugin import read
 from pipeline.signals import StopSignal
 from pipeline.stage import Context
 from pipeline.trainers.plan import Plan
-from pipeline.trainers.transfer import FILE, Transfer, features, last_linear
+from pipeline.trainers.transfer import FILE, Transfer, features
 
 HEAD = Plan(epochs=8, batch=32, lr=0.01, optimizer="adamw", augment="none")
 TUNE = Plan(epochs=1, batch=32, lr=0.001, first_layer_lr=0.1, augment="none", freeze_norm=True)
