@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from pipeline.measure.machine import cpu_name, usable_cores
+from pipeline.results import RESULTS, Results
 
 RESULTS_ROOT = Path(__file__).parent / "results"
 
@@ -16,3 +18,10 @@ def results_folder() -> Path:
     folder = RESULTS_ROOT / f"{slug}-{usable_cores()}-cores"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def keep(name: str, results: Results) -> Path:
+    """Write a run's results to ``<results folder>/<name>-results.json``."""
+    path = results_folder() / f"{name}-{RESULTS}"
+    path.write_text(json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    return path

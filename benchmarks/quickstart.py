@@ -11,7 +11,6 @@ if a promise is not kept. Takes about five minutes; run it on an otherwise idle 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -21,8 +20,8 @@ import time
 from pathlib import Path
 
 from benchmarks.figure import Figure, tell
-from benchmarks.machine import results_folder
-from pipeline.results import RESULTS, Results, read_results
+from benchmarks.machine import keep
+from pipeline.results import Results, read_results
 
 STUDY = "quickstart"
 
@@ -45,7 +44,7 @@ def measure(out: Path) -> tuple[list[Figure], Results]:
     results = read_results(out)
     again = seconds_of("run", STUDY, "--out", str(out))
     rerun = ran(read_results(out))
-    seconds_of("run", STUDY, "--out", str(out), "--set", "benchmark.rounds=5")
+    seconds_of("run", STUDY, "--out", str(out), "--set", "benchmark.rounds=4")
     remeasured = ran(read_results(out))
     help_s = statistics.median(seconds_of("--help") for _ in range(10))
     figures = [
@@ -74,12 +73,6 @@ def accuracy(results: Results) -> list[Figure]:
     ]
 
 
-def keep(results: Results) -> None:
-    """Write the run's results beside the figures."""
-    text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (results_folder() / f"{STUDY}-{RESULTS}").write_text(text + "\n")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, help="an empty folder to keep; a temporary one unless given")
@@ -87,7 +80,7 @@ def main() -> int:
     print(f"load before the start: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory() as temporary:
         figures, results = measure(out or Path(temporary) / STUDY)
-    keep(results)
+    keep(STUDY, results)
     return tell(STUDY, "python -m benchmarks.quickstart", figures)
 
 

@@ -74,10 +74,11 @@ def figures(path: Path) -> str:
     return f"`{record['command']}`\n\n{markdown_table(['figure', 'measured', 'promised', 'kept'], rows, ['figure'])}"
 
 
-def main() -> None:
+def write_tables() -> None:
+    """Both pages, from what is committed."""
     (RESULTS_ROOT / "README.md").write_text(results_page())
     README.write_text(with_table(README.read_text()))
 
 
 if __name__ == "__main__":
-    main()
+    write_tables()

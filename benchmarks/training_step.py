@@ -120,7 +120,7 @@ def main() -> int:
 
     import numpy as np
 
-    from pipeline.measure.latency import speed_ratio
+    from pipeline.measure.statistics import median_interval
     from pipeline.models.mobilenet_v2 import MobileNetV2
     from pipeline.models.resnet import ResNet18
     from pipeline.trainers.plan import Plan
@@ -130,7 +130,7 @@ def main() -> int:
         plan = Plan(epochs=1, batch=32 if device == "cpu" else 512, lr=0.01, augment=())
         context = replace(images(STEPS[device] * plan.batch), device=device)
         bare, ours = (np.array(column) for column in zip(*rounds(family, plan, context), strict=True))
-        ratio, rate = speed_ratio(bare, ours), plan.batch / float(np.median(ours))
+        ratio, rate = median_interval(bare / ours), plan.batch / float(np.median(ours))
         doubt = f"[{ratio.low:.2f}, {ratio.high:.2f}]"
         name = f"{family.kind}: speed of a step, bare loop = 1 {doubt} ({rate:.0f} images/s)"
         figures.append(Figure(name, ratio.value, 0.95, at_least=True))

@@ -2,135 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import json as json_format
 import os
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import DataError, EdgewrightError, GateFailed, Interrupted
+from pipeline.errors import DataError, GateFailed, UsageError
+from pipeline.verbs import Options, app, verb
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pipeline.study import Study
-
-app = typer.Typer(
-    name="edgewright",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-
-
-def print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(version("edgewright"))
-        raise typer.Exit
-
-
-Version = Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")]
-
-
-@app.callback()
-def before_the_verb(version: Version = False) -> None:
-    """Makes image classifiers ready for phones: trained, pruned, distilled, quantized, verified and measured."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What every verb accepts."""
-
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the study, e.g. benchmark.rounds=20."),
-    ] = None
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weights", metavar="[RECIPE=]FILE", help="Start the reference recipe's model, or RECIPE's, from a file."
-        ),
-    ] = None
-    out: Annotated[Path | None, typer.Option("--out", help="Output folder; exported/STUDY unless given.")] = None
-    device: Annotated[str, typer.Option("--device", help="Where training runs: auto, cpu, cuda or cuda:N.")] = "auto"
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all cores unless given.")] = None
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Everything random follows from it.")] = None
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
-
-    def study(self, name: str) -> Study:
-        from pipeline.settings import resolve
-
-        return resolve(name, self.settings or (), self.seed, self.weights or ())
-
-    def console(self) -> Console:
-        """Where progress goes: stderr."""
-        from rich.console import Console
-
-        return Console(stderr=True, quiet=self.quiet)
-
-    def tell(self, text: str, data: Any) -> None:
-        """Print a result: the text, or the data with --json."""
-        typer.echo(json_format.dumps(data, indent=1, ensure_ascii=False) if self.json else text)
-
-
-def verb(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:
-    """Register a command: its own parameters, then the common ones gathered in ``options``."""
-    hints = inspect.get_annotations(function, eval_str=True)
-    own = [
-        parameter
-        for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
-        if name != "options"
-    ]
-    shared = list(inspect.signature(Options, eval_str=True).parameters.values())
-
-    @wraps(function)
-    def command(**values: Any) -> None:
-        options = Options(**{parameter.name: values.pop(parameter.name) for parameter in shared})
-        with_exit_code(lambda: function(**values, options=options), options.debug)
-
-    command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    command.__annotations__ = {**hints, **{p.name: p.annotation for p in shared}}
-    command.__annotations__.pop("options")
-    del command.__wrapped__
-    group.command(function.__name__.strip("_"))(command)
-    return function
-
-
-def with_exit_code(work: Callable[[], None], debug: bool) -> None:
-    """Run ``work``; an error becomes at most six lines on stderr and its exit code."""
-    try:
-        work()
-    except BrokenPipeError:
-        raise  # whoever read the output has gone: no error of ours
-    except KeyboardInterrupt:
-        fail(Interrupted("interrupted"))
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        fail(error if isinstance(error, EdgewrightError) else unexpected(error))
-
-
-def unexpected(error: Exception) -> EdgewrightError:
-    """Words for an error that nobody foresaw."""
-    cause = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
-    return EdgewrightError(cause, "this should not happen; run again with --debug and report what it prints")
-
-
-def fail(error: EdgewrightError) -> None:
-    lines = error.lines()
-    typer.echo("\n".join([f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]), err=True)
-    raise typer.Exit(error.exit_code)
+    from pipeline.study import Benchmark
 
 
 @verb
@@ -192,18 +76,24 @@ def list_(options: Options) -> None:
 
 @verb
 def report(
-    study: Annotated[str, typer.Argument(help="A study that was run, or its output folder.")], options: Options
+    study: Annotated[str, typer.Argument(help="A study that was run, or its output folder.")],
+    options: Options,
+    others: Annotated[
+        list[str] | None, typer.Argument(metavar="OTHER…", help="Runs of it on other machines, for the same page.")
+    ] = None,
 ) -> None:
-    """Print the table of a finished run, and write its report.html again."""
+    """Print the table of a finished run, and write its report.html, results.csv and results.md again."""
+    from pipeline.deliver import reports
     from pipeline.files import write_files
-    from pipeline.report.html import render
+    from pipeline.predictions import Predictions
     from pipeline.report.tables import markdown
     from pipeline.results import read_results
     from pipeline.settings import finished_folder
 
     folder = options.out or finished_folder(study)
     results = read_results(folder)
-    write_files(folder, {"report.html": render(results).encode()})
+    beside = [(read_results(other), Predictions.load(other)) for other in map(finished_folder, others or ())]
+    write_files(folder, reports(results, Predictions.load(folder), beside))
     sentence = results.recommendation.sentence
     options.tell(
         f"{markdown(results)}\n\n{sentence}\n\nreport: {folder / 'report.html'}", results.model_dump(mode="json")
@@ -217,14 +107,91 @@ def compare(
     options: Options,
     force: Annotated[bool, typer.Option("--force", help="Compare even unlike machines or data.")] = False,
 ) -> None:
-    """Compare two runs, variant by variant."""
+    """Compare two runs, variant by variant; accuracy on the same images, where both kept their answers."""
+    from pipeline.predictions import Predictions
     from pipeline.report.comparison import compare as compare_results
+    from pipeline.report.comparison import compared
     from pipeline.results import read_results
     from pipeline.settings import finished_folder
 
-    one, other = (read_results(finished_folder(name)) for name in (first, second))
-    text = compare_results(one, other, force=force)
-    options.tell(text, {"comparison": text.splitlines()})
+    folders = finished_folder(first), finished_folder(second)
+    one, other = (read_results(folder) for folder in folders)
+    said = Predictions.load(folders[0]), Predictions.load(folders[1])
+    values = compared(one, other, force, said)
+    text = compare_results(one, other, force, said)
+    options.tell(text, [value.model_dump(mode="json") for value in values])
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """How ``bench`` measures."""
+
+    sweep_threads: Annotated[str, typer.Option("--sweep-threads", metavar="N,N…", help="Threads to try too.")] = ""
+    sweep_batches: Annotated[str, typer.Option("--sweep-batches", metavar="N,N…", help="Images a call to try.")] = ""
+    seconds: Annotated[float, typer.Option("--seconds", help="Time limit.")] = 60.0
+    precision: Annotated[float, typer.Option("--precision", help="Half-width of a ratio's interval to reach.")] = 0.03
+    single_stream: Annotated[
+        bool, typer.Option("--single-stream", help="MLPerf's rule: 1,024 calls and 60 s of every file.")
+    ] = False
+    cold_starts: Annotated[int, typer.Option("--cold-starts", min=0, help="New processes to time of each file.")] = 0
+
+    def benchmark(self, threads: int | None) -> Benchmark:
+        from pipeline.settings import benchmark_of
+
+        return benchmark_of(**vars(self), threads=threads or 1)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a file does not say of itself."""
+
+    shape: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Image size, for files that do not say.")
+    ] = None
+    trust: Annotated[bool, typer.Option("--trust", help="Run files that are programs (TorchScript, .pt2).")] = False
+
+
+@verb
+def bench(
+    options: Options,
+    ruler: Ruler,
+    told: Told,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE…", help="ONNX, TorchScript or .pt2 files, or folders with a manifest."),
+    ] = None,
+    runtimes: Annotated[
+        list[str] | None, typer.Option("--runtime", help="Measure on this one; on all that open the file unless given.")
+    ] = None,
+    self_test: Annotated[bool, typer.Option("--self-test", help="Check the ruler itself on this machine.")] = False,
+) -> None:
+    """Measure files side by side, without a study; or check the ruler itself."""
+    if self_test:
+        check_ruler(options)
+        return
+    if not files:
+        raise UsageError("bench: no file is given", "edgewright bench model.onnx, or edgewright bench --self-test")
+    from pipeline.bench import bench as bench_files
+    from pipeline.progress import shown
+    from pipeline.report.bench import table
+    from pipeline.settings import image_shape
+
+    with shown(options.console(), "latency") as progress:
+        arguments = (files, ruler.benchmark(options.threads), runtimes or ())
+        found = bench_files(*arguments, shape=image_shape(told.shape), trusted=told.trust, progress=progress)
+    options.tell(table(found), found.model_dump(mode="json"))
+
+
+def check_ruler(options: Options) -> None:
+    """Run the self-test; it fails as a gate does."""
+    from pipeline.progress import shown
+    from pipeline.self_test import self_test
+
+    with shown(options.console(), "self-test") as progress:
+        found = self_test(progress=progress)
+    options.tell(found.text(), found.model_dump(mode="json"))
+    if not found.passed:
+        raise GateFailed("the ruler cannot be trusted on this machine now", "stop other programs and try again")
 
 
 @verb

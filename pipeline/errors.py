@@ -106,3 +106,11 @@ class Interrupted(EdgewrightError):
 
 class Terminated(EdgewrightError):
     exit_code = 143
+
+
+def unforeseen(error: Exception) -> EdgewrightError:
+    """Words and an exit code for what a library raised."""
+    text = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
+        return ResourceError("out of memory", "lower batch, or use a smaller model")
+    return StageFailed(text, "run again with --debug to see the traceback")

@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from rich.console import Console
 
 from pipeline.artifact import Draft
+from pipeline.aside import Aside
 from pipeline.dataset import DataSet
-from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, ResourceError, StageFailed, UnavailableError
+from pipeline.errors import CorruptFile, EdgewrightError, ParityMiss, StageFailed, UnavailableError, unforeseen
 from pipeline.files import full_disk_is_an_error, temporary_folder
 from pipeline.measure.accuracy import answers
 from pipeline.measure.parity import compare_logits
@@ -44,6 +45,7 @@ class Workshop:
         device: where training runs, as asked for; it is looked for when something is trained.
         total: how many pieces of work the run has, for the progress lines.
         ranks: the processes that train together; this is the leader's workshop unless it assists.
+        aside: the process in which files are opened by runtimes.
         records: one a finished piece, in order.
         warnings: what was said of the work, in order.
     """
@@ -57,6 +59,7 @@ class Workshop:
     threads: int
     total: int = 0
     ranks: Ranks = ALONE
+    aside: Aside = field(default_factory=Aside)
     records: list[StageRecord] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -220,7 +223,5 @@ def explained(label: str) -> Iterator[None]:
             raise type(error)(f"{label}: {error.cause}", error.fix) from error
         raise
     except Exception as error:
-        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
-            raise ResourceError(f"{label}: out of memory", "lower batch, or use a smaller model") from error
-        raise StageFailed(f"{label}: {text}", "run again with --debug to see the traceback") from error
+        known = unforeseen(error)
+        raise type(known)(f"{label}: {known.cause}", known.fix) from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pipeline.artifact import Artifact
 from pipeline.plugin import Plugin
@@ -15,6 +16,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Kernel(NamedTuple):
+    """One operator that a runtime ran.
+
+    Attributes:
+        name: of the graph's node it was made from. kernel: what ran, as the runtime calls it.
+        ms: the mean of the faster half of several calls, as profiles count whole microseconds.
+    """
+
+    name: str
+    kernel: str
+    ms: float
+
+
+class Port(NamedTuple):
+    """One input or output of a file: its sizes, None where any, and its kind of numbers, as numpy calls it."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Ports(NamedTuple):
+    """What a file takes and gives; no outputs where it does not say."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...] = ()
 
 
 class Runtime(Plugin):
@@ -36,6 +64,18 @@ class Runtime(Plugin):
         Raises:
             UnavailableError: the runtime cannot open the file.
         """
+
+    def ports(self, path: Path) -> Ports | None:
+        """What somebody's file takes and gives; None where files of this format do not say.
+
+        Raises:
+            UnavailableError: the runtime cannot open the file.
+        """
+        return None
+
+    def profile(self, artifact: Artifact, x_NCHW: NDArray[np.float32], threads: int) -> tuple[Kernel, ...]:
+        """Each operator's time, from the runtime's own profile; nothing where it keeps none."""
+        return ()
 
 
 def torch_session(module: Callable[[torch.Tensor], torch.Tensor], threads: int) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import yaml
 from pipeline import studies
 from pipeline.dataset import read_source
 from pipeline.errors import UsageError
-from pipeline.plugin import did_you_mean
-from pipeline.study import Study, parse_yaml, read_study
+from pipeline.plugin import build, did_you_mean
+from pipeline.study import Benchmark, Study, parse_yaml, read_study
 
 # What a study need not have, and --set may reach into all the same.
 OPTIONAL = ("budget", "benchmark")
+# MLPerf Inference's single-stream scenario (Reddi et al., 2020). More calls a round: files are opened less often.
+SINGLE_STREAM = {"least_calls": 1024, "least_seconds": 60.0, "calls": 64}
 
 
 def resolve(study: str, settings: Sequence[str] = (), seed: int | None = None, weights: Sequence[str] = ()) -> Study:
@@ -163,3 +166,32 @@ def _in_list(items: list[Any], part: str, setting: str) -> Any:
 
 def _known(names: list[Any]) -> str:
     return f"one of: {', '.join(map(str, names))}" if names else ""
+
+
+def benchmark_of(*, sweep_threads: str, sweep_batches: str, single_stream: bool, **fields: Any) -> Benchmark:
+    """The benchmark that options of the command line mean.
+
+    Raises:
+        UsageError: a number is missing or out of range.
+    """
+    rule = SINGLE_STREAM if single_stream else {}
+    sweeps = {"sweep_threads": _numbers(sweep_threads), "sweep_batches": _numbers(sweep_batches)}
+    return build(Benchmark, {**fields, **sweeps, **rule}, "bench")
+
+
+def image_shape(text: str | None) -> tuple[int, int, int] | None:
+    """(channels, height, width) from "3x224x224".
+
+    Raises:
+        UsageError: it is not three numbers.
+    """
+    if text is None:
+        return None
+    numbers = [int(part) for part in re.split("[x×]", text) if part.isdigit() and int(part) > 0]
+    if len(numbers) != len(re.split("[x×]", text)) or len(numbers) != 3:
+        raise UsageError(f"--input {text}: expected channels x height x width", "for example: --input 3x224x224")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _numbers(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)

@@ -21,16 +21,29 @@ class Benchmark(Value):
     """How latency is measured.
 
     Attributes:
-        rounds: every variant is timed once a round, in random order.
+        precision: enough, when every ratio's interval reaches at most this fraction of it to a side.
+        seconds: stop after this long, precise or not, when the least number of sittings is done.
+        sittings: at most so many; in each, every file is opened again and warmed up.
+        rounds: of a sitting; every variant is timed once a round, in random order.
         calls: a round times this many calls of each variant.
-        seconds: stop after this long, when at least 5 rounds are done.
         threads: of every runtime.
+        sweep_threads: other numbers of threads to measure too. sweep_batches: other numbers of images a call.
+        cold_starts: new processes of each variant that are timed from their start; 0 leaves them out.
+        least_calls, least_seconds: of every variant, whatever ``seconds`` says. 1024 and 60 are MLPerf's
+            single-stream rule (Reddi et al., 2020).
     """
 
-    rounds: Annotated[int, Field(ge=5)] = 40
-    calls: Positive = 10
-    seconds: Annotated[float, Field(gt=0)] = 30.0
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    seconds: Annotated[float, Field(gt=0)] = 60.0
+    sittings: Annotated[int, Field(ge=4)] = 40
+    rounds: Positive = 5
+    calls: Positive = 3
     threads: Positive = 1
+    sweep_threads: tuple[Positive, ...] = ()
+    sweep_batches: tuple[Positive, ...] = ()
+    cold_starts: Annotated[int, Field(ge=0)] = 3
+    least_calls: Annotated[int, Field(ge=0)] = 0
+    least_seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Study(Value):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
+from pipeline.aside import Aside
 from pipeline.data.digits import Digits
 from pipeline.dataset import DataSet
+from pipeline.execute import Workshop
 from pipeline.model import Model
 from pipeline.models.mobilenet_v3 import MobileNetV3
 from pipeline.quantizers.post_training import PostTraining
@@ -42,6 +46,29 @@ def nothing_remembered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """What tests learn of image files is kept apart, and forgotten."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+class Kept(Aside):
+    """Outlives the run that used it: starting another one means importing torch again."""
+
+    def __exit__(self, *_: object) -> None:
+        """Stay."""
+
+
+@pytest.fixture(scope="session")
+def kept_aside() -> Iterator[Aside]:
+    """A process aside that all tests share."""
+    kept = Kept()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process_aside(kept_aside: Aside) -> Iterator[None]:
+    """All runs in this process open their files in one other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("pipeline.run"), "Workshop", partial(Workshop, aside=kept_aside))
         yield
 
 

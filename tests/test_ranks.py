@@ -30,7 +30,7 @@ STUDY: dict[str, Any] = {
     "exports": ["ExportOnnx"],
     "runtimes": ["onnxruntime"],
     "budget": {"max_drop": 1.0},
-    "benchmark": {"rounds": 5, "calls": 1, "seconds": 1.0},
+    "benchmark": {"sittings": 4, "rounds": 2, "calls": 1, "seconds": 5.0, "cold_starts": 0},
 }
 
 

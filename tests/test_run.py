@@ -18,6 +18,7 @@ from rich.console import Console
 from tiny_run import TinyRun, copied, finished, study
 
 from pipeline.artifact import MANIFEST, Artifact
+from pipeline.aside import Aside
 from pipeline.bundle.verify import verify_folder
 from pipeline.errors import CorruptFile, FolderBusy, Interrupted
 from pipeline.files import folder_lock
@@ -27,7 +28,8 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.study import Study, read_study
 from pipeline.trainers import supervised
 
-EXPECTED = {"results.json", "report.html", "bundle/model.onnx", "bundle/classify.py", "SHA256SUMS"} | {
+EXPECTED = {"results.json", "report.html", "predictions.npz", "results.csv", "results.md"}
+EXPECTED |= {"bundle/model.onnx", "bundle/classify.py", "SHA256SUMS"} | {
     f"models/{recipe}/onnx/{file}"
     for recipe in ("base", "int8")
     for file in ("model.onnx", "manifest.json", "probe.npz")
@@ -92,16 +94,18 @@ def test_the_numbers_are_those_of_the_delivered_files(tiny: TinyRun) -> None:
 def test_running_again_does_nothing_again(tiny: TinyRun) -> None:
     before, (results, said) = read_results(tiny.out), again(tiny.out)
     assert done(results) == []
-    assert said.count(" cached") == 8
+    assert said.count(" cached") == 9
     assert results.variants == before.variants
     assert results.recommendation == before.recommendation
     assert verify_folder(tiny.out)
 
 
 def test_another_benchmark_only_measures_latency_again(tiny: TinyRun) -> None:
-    results, _ = again(tiny.out, benchmark={"rounds": 6, "calls": 2, "seconds": 5.0})
+    results, _ = again(tiny.out, benchmark={**study()["benchmark"], "rounds": 3, "calls": 2})
     assert done(results) == ["latency of all variants, interleaved"]
-    assert [len(variant.latency.rounds_ms) for variant in results.variants] == [6, 6]
+    sittings = results.conditions.sittings
+    assert [variant.latency.calls for variant in results.variants] == [6 * sittings] * 2
+    assert [len(variant.latency.sittings_ms) for variant in results.variants] == [sittings] * 2
 
 
 def test_a_budget_that_nothing_meets_ships_nothing(tiny: TinyRun) -> None:
@@ -147,8 +151,11 @@ def test_a_deleted_folder_is_delivered_again(tiny: TinyRun) -> None:
     assert delivered(tiny.out).keys() >= EXPECTED
 
 
-def test_without_out_results_go_below_exported(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_out_results_go_below_exported(
+    tiny: TinyRun, kept_aside: Aside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tiny.file.parent)
+    kept_aside.close()  # it is elsewhere
     (tiny.file.parent / "exported").mkdir()
     tiny.out.rename(tiny.file.parent / "exported" / "tiny")
     results = run(changed(), threads=1, console=Console(quiet=True))
@@ -175,9 +182,9 @@ def test_an_interruption_keeps_what_was_delivered(tiny: TinyRun, monkeypatch: py
     def interrupted(*_: Any, **__: Any) -> None:
         raise Interrupted("interrupted")
 
-    monkeypatch.setattr("pipeline.assess.measure_latency", interrupted)
+    monkeypatch.setattr(Aside, "do", interrupted)
     with pytest.raises(Interrupted):
-        again(tiny.out, benchmark={"rounds": 9, "calls": 1, "seconds": 5.0})
+        again(tiny.out, benchmark={**study()["benchmark"], "rounds": 9})
     assert delivered(tiny.out) == before
 
 

@@ -1,69 +1,176 @@
-"""Latency, measured so that variants can be compared: interleaved, in random order."""
+"""Latency, measured so that variants can be compared: interleaved, in random order, opened anew."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.measure.statistics import median_interval
+from pipeline.errors import UsageError
+from pipeline.measure.energy import Meter
+from pipeline.measure.machine import measuring_alone
+from pipeline.measure.timings import LEAST_SITTINGS, Sitting, Timings, precision
+from pipeline.measure.watch import Watch
 from pipeline.progress import Progress, silent
-from pipeline.results import Interval, Latency
 from pipeline.study import Benchmark
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
-    from pipeline.runtime import Session
+# A timer makes so many calls and gives the milliseconds of each; an opener opens a file for one.
+Timer = Callable[[int], Sequence[float]]
+Opener = Callable[[], Timer]
 
-Verdict = Literal["faster", "slower", "no difference shown", "reference"]
-WARM_UP_CALLS = 10
-LEAST_ROUNDS = 5
+WINDOW, SETTLED, MOST_WARM_UP_CALLS = 4, 0.95, 64
+MOST_WARM_UP_S = 3.0
+# Opening again shows what a file's place in memory does. Slower than this, it is kept open.
+SLOW_TO_OPEN_S = 0.25
+MOST_PADDING_BYTES = 2**18
+
+
+@dataclass
+class Visited:
+    """A variant while it is measured: opened again in each sitting, unless that would take longer than timing it."""
+
+    opener: Opener
+    timer: Timer | None = None
+    openings: int = 0
+    opening_s: float = 0.0
+    timed_s: float = 0.0
+
+    def close(self) -> None:
+        """Forget the timer, where opening again is quick."""
+        if self.opening_s <= max(SLOW_TO_OPEN_S, self.timed_s):
+            self.timer = None
+
+    def open(self) -> Timer:
+        """The timer for the next sitting."""
+        if self.timer is None:
+            start = time.perf_counter()
+            self.timer = self.opener()
+            self.opening_s, self.openings = time.perf_counter() - start, self.openings + 1
+        return self.timer
 
 
 def measure_latency(
-    sessions: Sequence[Session],
-    x_1CHW: NDArray[np.float32],
+    openers: Sequence[Opener],
     benchmark: Benchmark,
     seed: int = 0,
     progress: Progress = silent,
-) -> NDArray[np.float64]:
-    """Time every session in every round.
+    reference: int = 0,
+) -> Timings:
+    """Time every variant in every round of every sitting.
 
-    Each round visits all sessions in a fresh random order, so a change of the machine's speed
-    meets them all alike. Rounds end when the benchmark's number or its seconds are reached.
+    In a sitting all files are opened in random order and warmed up; then each round visits all in
+    a fresh random order, so a change of the machine's speed meets them all alike. Sittings end when
+    every ratio to ``reference`` is as precise as asked for, or the time is up.
 
-    Returns:
-        milliseconds of every call: (rounds, sessions, calls).
+    Raises:
+        UsageError: not even one round fits into ``benchmark.seconds``.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    rounds: list[NDArray[np.float64]] = []
-    with _undisturbed():
-        for session in sessions:
-            _time_calls(session, x_1CHW, WARM_UP_CALLS)
-        end = time.monotonic() + benchmark.seconds
-        while len(rounds) < benchmark.rounds and (len(rounds) < LEAST_ROUNDS or time.monotonic() < end):
-            ms_SC = np.empty((len(sessions), benchmark.calls))
-            for index in rng.permutation(len(sessions)):
-                _time_calls(sessions[index], x_1CHW, 1)  # the caches are another variant's
-                ms_SC[index] = _time_calls(sessions[index], x_1CHW, benchmark.calls)
-            rounds.append(ms_SC)
-            progress(len(rounds), benchmark.rounds, f"round {len(rounds)}")
-    return np.stack(rounds)
+    visited = [Visited(opener) for opener in openers]
+    sittings: list[Sitting] = []
+    with measuring_alone(), _undisturbed(), Meter.here() as meter:
+        start = time.monotonic()
+        while _goes_on(sittings, time.monotonic() - start, benchmark, reference):
+            sittings.append(_sitting(visited, benchmark, rng, meter))
+            _tell(progress, sittings, time.monotonic() - start, benchmark, reference)
+    openings = np.array([variant.openings for variant in visited])
+    return Timings(tuple(sittings), openings, time.monotonic() - start, meter.state)
 
 
-def _time_calls(session: Session, x_1CHW: NDArray[np.float32], calls: int) -> list[float]:
-    times = []
-    for _ in range(calls):
-        start = time.perf_counter_ns()
-        session(x_1CHW)
-        times.append((time.perf_counter_ns() - start) / 1e6)
-    return times
+def timer(call: Callable[[], object]) -> Timer:
+    """Times ``call`` in this process."""
+
+    def time_calls(calls: int) -> list[float]:
+        times = []
+        for _ in range(calls):
+            start = time.perf_counter_ns()
+            call()
+            times.append((time.perf_counter_ns() - start) / 1e6)
+        return times
+
+    return time_calls
+
+
+def warm_up(timed: Timer) -> int:
+    """Call until a window of calls is no longer faster than the one before it; how many that took."""
+    import numpy as np
+
+    start, calls, before = time.monotonic(), 0, np.inf
+    while calls < MOST_WARM_UP_CALLS:
+        now, calls = float(np.median(timed(WINDOW))), calls + WINDOW
+        if now > SETTLED * before or time.monotonic() - start > MOST_WARM_UP_S:
+            break
+        before = now
+    return calls
+
+
+def _sitting(visited: list[Visited], benchmark: Benchmark, rng: np.random.Generator, meter: Meter) -> Sitting:
+    """Open all, warm up all, then the rounds; watched from the first round to the last."""
+    import numpy as np
+
+    timers, _padding = _opened(visited, rng)
+    warm_up_V = np.array([warm_up(timers[index]) for index in range(len(visited))])
+    ms_RVC = np.empty((benchmark.rounds, len(visited), benchmark.calls))
+    with Watch() as watch:
+        for ms_VC in ms_RVC:
+            start = time.monotonic()
+            for index in rng.permutation(len(visited)):
+                timers[index](1)  # the caches are another variant's
+                with meter.reading(int(index)):
+                    ms_VC[index] = timers[index](benchmark.calls)
+            _check_limit(time.monotonic() - start, benchmark)
+    for index, variant in enumerate(visited):
+        variant.timed_s = float(ms_RVC[:, index].sum()) / 1e3
+    return Sitting(ms_RVC, warm_up_V, watch.seen, meter.taken(len(visited)))
+
+
+def _opened(visited: list[Visited], rng: np.random.Generator) -> tuple[dict[int, Timer], list[bytearray]]:
+    """All timers, each file at another place in memory than before, and what keeps them apart."""
+    for variant in visited:
+        variant.close()  # all of them first: who opens next would get the hole that it left itself
+    timers, padding = {}, []
+    for index in rng.permutation(len(visited)):
+        padding.append(bytearray(int(rng.integers(MOST_PADDING_BYTES))))
+        timers[int(index)] = visited[index].open()
+    return timers, padding
+
+
+def _check_limit(round_s: float, benchmark: Benchmark) -> None:
+    if round_s > benchmark.seconds:
+        cause = f"benchmark.seconds={benchmark.seconds:g} is too short: one round of all variants takes {round_s:.2g} s"
+        least = round_s * benchmark.rounds * LEAST_SITTINGS
+        raise UsageError(cause, f"set benchmark.seconds to {2 * least:.2g} or more, or measure fewer variants")
+
+
+def _goes_on(sittings: list[Sitting], seconds: float, benchmark: Benchmark, reference: int) -> bool:
+    counting = [sitting for sitting in sittings if not sitting.seen.disturbed]
+    if len(sittings) < LEAST_SITTINGS or not _enough(sittings, benchmark):
+        return True
+    if seconds >= benchmark.seconds or len(sittings) >= benchmark.sittings:
+        return False
+    return len(counting) < LEAST_SITTINGS or precision(counting, reference) > benchmark.precision
+
+
+def _enough(sittings: list[Sitting], benchmark: Benchmark) -> bool:
+    """Every variant was called as often and as long as asked for."""
+    calls = len(sittings) * benchmark.rounds * benchmark.calls
+    seconds_V = sum(sitting.ms_RVC.sum(axis=(0, 2)) for sitting in sittings) / 1e3
+    return calls >= benchmark.least_calls and bool((seconds_V >= benchmark.least_seconds).all())
+
+
+def _tell(progress: Progress, sittings: list[Sitting], seconds: float, benchmark: Benchmark, reference: int) -> None:
+    reached = f", ±{100 * precision(sittings, reference):.1f} %" if len(sittings) > 1 else ""
+    progress(
+        min(round(seconds), round(benchmark.seconds)), round(benchmark.seconds), f"sitting {len(sittings)}{reached}"
+    )
 
 
 @contextmanager
@@ -75,32 +182,3 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def summarize(ms_RSC: NDArray[np.float64], reference: int) -> list[Latency]:
-    """One ``Latency`` a session from the raw samples, compared with session ``reference``."""
-    import numpy as np
-
-    medians_RS = np.median(ms_RSC, axis=2)
-    return [
-        Latency(
-            p50_ms=median_interval(medians_RS[:, index]),
-            p90_ms=float(np.percentile(ms_RSC[:, index], 90)),
-            ratio=(ratio := speed_ratio(medians_RS[:, reference], medians_RS[:, index])),
-            verdict="reference" if index == reference else verdict(ratio),
-            rounds_ms=tuple(round(float(value), 5) for value in medians_RS[:, index]),
-        )
-        for index in range(ms_RSC.shape[1])
-    ]
-
-
-def speed_ratio(base_R: NDArray[np.float64], other_R: NDArray[np.float64]) -> Interval:
-    """How many times faster ``other`` is than ``base``: the median of the rounds' ratios."""
-    return median_interval(base_R / other_R)
-
-
-def verdict(ratio: Interval) -> Verdict:
-    """What a ratio's interval shows: nothing, where it contains 1."""
-    if ratio.low > 1:
-        return "faster"
-    return "slower" if ratio.high < 1 else "no difference shown"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,17 @@ def machine_facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2),
     }
+
+
+@contextmanager
+def measuring_alone(lock: Path | None = None) -> Iterator[None]:
+    """Wait until nobody else measures on this machine, and keep others waiting meanwhile."""
+    from filelock import FileLock
+
+    path = lock or Path(tempfile.gettempdir()) / "edgewright-measuring.lock"
+    # Anybody's: users of one machine wait for each other.
+    with FileLock(path, mode=0o666):
+        yield
 
 
 def usable_cores() -> int:

@@ -1,7 +1,9 @@
-"""How big a network is: learned numbers and multiply-accumulates."""
+"""How big a network is: learned numbers, multiply-accumulates, and its file when sent."""
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.model import Blueprint
@@ -32,3 +34,12 @@ def count_macs(blueprint: Blueprint, spec: InputSpec) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(1, *spec.shape))
     return int(counter.get_total_flops()) // 2
+
+
+def compressed_bytes(path: Path) -> int:
+    """Size of a file packed by DEFLATE, as app packages are."""
+    packer, total = zlib.compressobj(level=6), 0
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            total += len(packer.compress(block))
+    return total + len(packer.flush())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.results import Difference, Interval
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 RESAMPLES = 5000
+NESTED_RESAMPLES = 400
 
 
 def wilson(successes: int, trials: int) -> Interval:
@@ -62,6 +64,48 @@ def median_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
     draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.percentile(np.median(values[draws], axis=1), _tails())
     return Interval(value=float(np.median(values)), low=float(low), high=float(high))
+
+
+def ratio_interval(ratios: NDArray[np.float64]) -> Interval:
+    """The geometric mean of independent ratios with Student's t interval (1908) of their logarithms.
+
+    Exact for log-normal ratios, whatever their number; of a single one nothing can be said.
+
+    Args:
+        ratios: positive.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    logs = np.log(ratios)
+    half = np.inf if len(logs) < 2 else t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5
+    value, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+    return Interval(value=float(value), low=float(low), high=float(high))
+
+
+def nested_intervals(ms_SRC: NDArray[np.float64], percentiles: Sequence[float], seed: int = 0) -> list[Interval]:
+    """Percentiles of all samples, and last their mean, each with a two-stage bootstrap interval.
+
+    Sittings are drawn, then rounds within each (Davison & Hinkley, 1997, 3.8): samples of one
+    sitting are alike, so drawing them one by one would promise too much.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    sittings, rounds = ms_SRC.shape[:2]
+
+    def facts(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.append(np.percentile(drawn, percentiles), drawn.mean())
+
+    draws = [
+        facts(ms_SRC[rng.integers(sittings, size=(sittings, 1)), rng.integers(rounds, size=(sittings, rounds))])
+        for _ in range(NESTED_RESAMPLES)
+    ]
+    bounds = np.percentile(np.array(draws), _tails(), axis=0)
+    return [
+        Interval(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
+        for value, low, high in zip(facts(ms_SRC), bounds[0], bounds[1], strict=True)
+    ]
 
 
 def _tails() -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -110,7 +111,7 @@ class Architecture(Stage):
 
     @property
     def _file(self) -> Path | None:
-        return Path(self.weights).expanduser() if self.weights not in ("", PUBLISHED) else None
+        return Path(os.path.expandvars(self.weights)).expanduser() if self.weights not in ("", PUBLISHED) else None
 
     def _state(self, spec: InputSpec) -> State:
         published = self.published()

@@ -1,29 +1,82 @@
-"""Two runs side by side, where that is fair."""
+"""Two runs side by side, where that is fair: as values, and as a table made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Literal
 
 from pipeline.errors import UsageError
+from pipeline.predictions import Predictions
 from pipeline.report import words
 from pipeline.report.tables import escaped, markdown_table
-from pipeline.results import Interval, Results, Variant
+from pipeline.results import Difference, Interval, Results, Variant
+from pipeline.spec import Value
 
-HEADERS = ("variant", "runtime", "top-1 %", "Δ top-1, points", "p50 ms", "speed", "file")
-NO_DIFFERENCE = "no difference shown"
+HEADERS = ("variant", "runtime", "top-1 %", "Δ top-1, points", "p50 ms", "speed", "against own reference", "file")
+NO_DIFFERENCE: Final = "no difference shown"
+SIGNIFICANT = 0.05
 
 Key = tuple[str, str, str]
+Pair = tuple[Predictions | None, Predictions | None]
+Direction = Literal["faster", "slower", "no difference shown"]
 
 
-def compare(a: Results, b: Results, force: bool = False) -> str:
-    """Markdown that sets run ``b`` against run ``a``, variant by variant.
+class Compared(Value):
+    """One variant in two runs; in each pair the first run's value stands first.
 
-    Variants match by recipe, format and runtime. A difference is named only where the two 95 %
-    intervals do not overlap, which is stricter than a paired test: the runs did not share rounds.
+    Attributes:
+        top1: on the test images.
+        top1_change: second minus first, a fraction of 1.
+        paired: the same change from the answers to the same images; None where a run's answers are not known.
+        accuracy: from the paired test where there is one, else from whether the intervals overlap.
+        speed: first p50 / second p50; above 1 is faster now.
+        latency: the verdict on milliseconds: intervals part by more than either run drifted.
+        ratio: reference latency / this latency, each within its own run; drift does not move it.
+        relative_speed: second ratio / first; None where the runs have unlike references, or this is it.
+        relative_latency: the verdict on the ratios.
+    """
+
+    recipe: str
+    format: str
+    runtime: str
+    top1: tuple[Interval, Interval]
+    images: tuple[int, int]
+    top1_change: float
+    paired: Difference | None
+    accuracy: Literal["better", "worse", "no difference shown"]
+    p50_ms: tuple[Interval, Interval]
+    speed: float | None
+    latency: Direction
+    ratio: tuple[Interval, Interval]
+    relative_speed: float | None
+    relative_latency: Direction | None
+    file_bytes: tuple[int, int]
+
+
+def compare(a: Results, b: Results, force: bool = False, predictions: Pair | None = None) -> str:
+    """Markdown that sets run ``b`` against run ``a``, variant by variant; see ``compared``.
+
+    Raises:
+        UsageError: the runs come from unlike machines or other data.
+    """
+    shared = [_cells(item) for item in compared(a, b, force, predictions)]
+    warnings = [f"warning: not a fair comparison: {escaped(obstacle)}" for obstacle in _obstacles(a, b)]
+    table = markdown_table(HEADERS, shared, HEADERS) if shared else "The runs have no variant in common."
+    first, second = _by_key(a), _by_key(b)
+    only = [*_only("first", first, second), *_only("second", second, first)]
+    return "\n\n".join([_title(a, b), *warnings, *_notes(a, b), table, *_legend(a, b), *only]) + "\n"
+
+
+def compared(a: Results, b: Results, force: bool = False, predictions: Pair | None = None) -> list[Compared]:
+    """Every variant that both runs have, by recipe, format and runtime, in the first run's order.
+
+    Without the answers of both runs to the same images, a difference is named only where the two 95 %
+    intervals do not overlap, which is stricter than a paired test. Latency has no pairs: the runs did
+    not share rounds.
 
     Args:
-        force: compare unlike machines or data all the same, below a warning.
+        force: compare unlike machines or data all the same.
+        predictions: of either run, where they are known; differences of top-1 are then paired.
 
     Raises:
         UsageError: the runs come from unlike machines or other data.
@@ -34,11 +87,68 @@ def compare(a: Results, b: Results, force: bool = False) -> str:
             f"these runs cannot be compared: {'; '.join(obstacles)}", "run both on one machine, or add --force"
         )
     first, second = _by_key(a), _by_key(b)
-    warnings = [f"warning: not a fair comparison: {escaped(obstacle)}" for obstacle in obstacles]
-    shared = [_cells(variant, second[key]) for key, variant in first.items() if key in second]
-    table = markdown_table(HEADERS, shared, HEADERS) if shared else "The runs have no variant in common."
-    blocks = [_title(a, b), *warnings, *_notes(a, b), table, *_only("first", first, second)]
-    return "\n\n".join([*blocks, *_only("second", second, first)]) + "\n"
+    shared = [(first[key], second[key]) for key in first if key in second]
+    paired = _paired(a, b, predictions)
+    return [_compared((a, b), one, other, paired.get(_key(one))) for one, other in shared]
+
+
+def _compared(runs: tuple[Results, Results], a: Variant, b: Variant, paired: Difference | None) -> Compared:
+    drift = max(run.conditions.drift for run in runs)
+    comparable = _reference(runs[0]) == _reference(runs[1]) != _key(a)
+    one, other = a.latency, b.latency
+    return Compared(
+        recipe=a.recipe,
+        format=a.format,
+        runtime=a.runtime,
+        top1=(a.top1, b.top1),
+        images=(a.images, b.images),
+        top1_change=b.top1.value - a.top1.value,
+        paired=paired,
+        accuracy=_accuracy(a.top1, b.top1, paired),
+        p50_ms=(one.p50_ms, other.p50_ms),
+        speed=one.p50_ms.value / other.p50_ms.value if other.p50_ms.value else None,
+        latency=_direction(other.p50_ms, one.p50_ms, drift),
+        ratio=(one.ratio, other.ratio),
+        relative_speed=other.ratio.value / one.ratio.value if comparable and one.ratio.value else None,
+        relative_latency=_direction(one.ratio, other.ratio) if comparable else None,
+        file_bytes=(a.file_bytes, b.file_bytes),
+    )
+
+
+def _direction(low: Interval, high: Interval, drift: float = 1.0) -> Direction:
+    """Faster where ``high`` lies above ``low``, their intervals part, and by more than a drift explains."""
+    smaller, larger = sorted((low, high), key=lambda interval: interval.value)
+    if words.overlap(low, high) or larger.value <= drift * smaller.value:
+        return NO_DIFFERENCE
+    return "faster" if high.value > low.value else "slower"
+
+
+def _accuracy(a: Interval, b: Interval, paired: Difference | None) -> Literal["better", "worse", "no difference shown"]:
+    if paired.p_value >= SIGNIFICANT if paired else words.overlap(a, b):
+        return NO_DIFFERENCE
+    change = paired.difference.value if paired else b.value - a.value
+    return "better" if change > 0 else "worse"
+
+
+def _paired(a: Results, b: Results, predictions: Pair | None) -> dict[Key, Difference]:
+    """By variant, where both runs answered the same images and say what."""
+    from pipeline.measure.statistics import paired_difference
+
+    one, other = predictions or (None, None)
+    if one is None or other is None or a.data_digest != b.data_digest or not _same_images(one, other):
+        return {}
+    places = {_key(variant): place for place, variant in enumerate(b.variants)}
+    return {
+        key: paired_difference(one.right_N(place), other.right_N(places[key]))
+        for place, key in enumerate(map(_key, a.variants))
+        if key in places and place < len(one.top1_VN) and places[key] < len(other.top1_VN)
+    }
+
+
+def _same_images(one: Predictions, other: Predictions) -> bool:
+    import numpy as np
+
+    return bool(np.array_equal(one.labels_N, other.labels_N))
 
 
 def _obstacles(a: Results, b: Results) -> list[str]:
@@ -54,9 +164,14 @@ def _title(a: Results, b: Results) -> str:
 
 
 def _notes(a: Results, b: Results) -> list[str]:
-    """What else changed between the runs and may be the reason for a difference."""
+    """What was wrong with a run, and what else changed between them and may be the reason for a difference."""
+    unstable = [
+        f"warning: the {which} run is unstable: {'; '.join(map(escaped, run.conditions.unstable))}"
+        for which, run in (("first", a), ("second", b))
+        if run.conditions.unstable
+    ]
     changes = [*_changes(a.versions, b.versions), *_changes(a.benchmark, b.benchmark)]
-    return [f"Also changed: {', '.join(changes)}."] if changes else []
+    return [*unstable, f"Also changed: {', '.join(changes)}."] if changes else unstable
 
 
 def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
@@ -64,33 +179,59 @@ def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return [f"{escaped(key)} {escaped(one)} → {escaped(other)}" for key, (one, other) in pairs.items() if one != other]
 
 
+def _legend(a: Results, b: Results) -> list[str]:
+    drift = words.multiple(max(a.conditions.drift, b.conditions.drift))
+    said = [f"While a run was measured, its milliseconds drifted by up to {drift}: a smaller difference shows nothing."]
+    if _reference(a) == _reference(b):
+        said.append("Speed against each run's own reference does not move with drift.")
+    return [" ".join(said)]
+
+
+def _reference(results: Results) -> Key | None:
+    return _key(results.variants[results.reference]) if results.variants else None
+
+
+def _key(variant: Variant) -> Key:
+    return variant.recipe, variant.format, variant.runtime
+
+
 def _by_key(results: Results) -> dict[Key, Variant]:
-    return {(variant.recipe, variant.format, variant.runtime): variant for variant in results.variants}
+    return {_key(variant): variant for variant in results.variants}
 
 
-def _cells(a: Variant, b: Variant) -> tuple[str, ...]:
+def _cells(item: Compared) -> tuple[str, ...]:
+    one, other = item.top1
     return (
-        escaped(a.recipe),
-        f"{escaped(a.runtime)} ({escaped(a.format)})",
-        f"{words.percent(a.top1.value, a.images)} → {words.percent(b.top1.value, b.images)}",
-        _accuracy(a, b),
-        f"{words.significant(a.latency.p50_ms.value)} → {words.significant(b.latency.p50_ms.value)}",
-        _latency(a.latency.p50_ms, b.latency.p50_ms),
-        _size(a.file_bytes, b.file_bytes),
+        escaped(item.recipe),
+        f"{escaped(item.runtime)} ({escaped(item.format)})",
+        f"{words.percent(one.value, item.images[0])} → {words.percent(other.value, item.images[1])}",
+        _points(item),
+        " → ".join(words.significant(p50.value) for p50 in item.p50_ms),
+        _said("—" if item.speed is None else words.multiple(item.speed), item.latency),
+        _relative(item),
+        _size(*item.file_bytes),
     )
 
 
-def _accuracy(a: Variant, b: Variant) -> str:
-    if words.overlap(a.top1, b.top1):
-        return NO_DIFFERENCE
-    return f"{words.percent(b.top1.value - a.top1.value, min(a.images, b.images), sign=True)} points"
+def _points(item: Compared) -> str:
+    images = min(item.images)
+    if item.paired is None:
+        shown = item.accuracy != NO_DIFFERENCE
+        return f"{words.percent(item.top1_change, images, sign=True)} points" if shown else NO_DIFFERENCE
+    paired = item.paired.difference
+    bounds = words.bounds(paired, words.percent_places(images), scale=100, sign=True)
+    text = f"{words.percent(paired.value, images, sign=True)} {bounds}, {words.probability(item.paired.p_value)}"
+    return f"{text}, {NO_DIFFERENCE}" if item.accuracy == NO_DIFFERENCE else text
 
 
-def _latency(a: Interval, b: Interval) -> str:
-    ratio = words.multiple(a.value / b.value) if b.value else "—"
-    if words.overlap(a, b):
-        return f"{ratio}, {NO_DIFFERENCE}"
-    return f"{ratio} {'faster' if b.value < a.value else 'slower'}"
+def _relative(item: Compared) -> str:
+    if item.relative_speed is None or item.relative_latency is None:
+        return "—"
+    return _said(" → ".join(words.multiple(ratio.value) for ratio in item.ratio), item.relative_latency)
+
+
+def _said(speed: str, direction: Direction) -> str:
+    return f"{speed}, {direction}" if direction == NO_DIFFERENCE else f"{speed} {direction}"
 
 
 def _size(a: int, b: int) -> str:

@@ -4,140 +4,95 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.report import plots, words
-from pipeline.report.tables import Row, rows
-from pipeline.results import Results, StageRecord, Variant
+from pipeline.predictions import Predictions
+from pipeline.report import words
+from pipeline.report.resources import HEADERS
+from pipeline.report.sections import Run, run_of
+from pipeline.results import Results
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
-class Line(NamedTuple):
-    """A variant's text and its numbers, which the table is sorted by."""
+# In this order: a later file uses what an earlier one defines.
+SCRIPTS = ("report.js", "filter.js", "picture.js", "machines.js")
+STYLES = ("report.css", "parts.css")
 
-    row: Row
-    variant: Variant
-
-
-class Made(NamedTuple):
-    """A file and the steps that made it; several runtimes may share it."""
-
-    title: str
-    runtimes: str
-    steps: list[tuple[str, str]]
+Pair = tuple[Results, Predictions | None]
 
 
-class Spent(NamedTuple):
-    """One stage's time. share: of the longest stage's, in per cent."""
+class Machine(NamedTuple):
+    """One line of the overview of several machines."""
 
-    stage: StageRecord
-    label: str
-    recipe: str
-    time: str
-    share: float
-    facts: str
+    run: Run
+    chosen: str
+    top1: str
+    p50: str
+    speed: str
 
 
-def render(results: Results) -> str:
+def render(results: Results, predictions: Predictions | None = None, *, others: Iterable[Pair] = ()) -> str:
     """The whole report as one HTML text that loads nothing from anywhere.
 
     It reads on a phone, in the dark, on paper, without JavaScript and with a screen reader.
+
+    Args:
+        predictions: of ``results``; without them confusions and mistakes are left out.
+        others: the same study on other machines, with or without predictions.
     """
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_text("report.html.j2"))
-    style, script = _text("report.css"), _text("report.js")
-    # Markup is what is not escaped: our own files, and a picture whose text is escaped already.
-    picture = Markup(plots.pareto(results))  # noqa: S704
-    return template.render(
-        **_content(results),
-        picture=picture,
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'",
+    pairs = [(results, predictions), *others]
+    names = _machine_names([one for one, _ in pairs])
+    runs = [
+        run_of(*pair, name=name, number=number) for number, (pair, name) in enumerate(zip(pairs, names, strict=True))
+    ]
+    style, script = ("\n".join(map(_text, names)) for names in (STYLES, SCRIPTS))
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            results=results,
+            runs=runs,
+            machines=[_machine(run) for run in runs] if len(runs) > 1 else [],
+            words=words,
+            resource_headers=HEADERS,
+            style=Markup(style),  # noqa: S704  our own file, not escaped
+            script=Markup(script),  # noqa: S704
+            policy=_policy(style, script, images=any(run.accuracy.mistakes for run in runs)),
+        )
     )
 
 
-def _content(results: Results) -> dict[str, Any]:
-    table = [Line(row, variant) for row, variant in zip(rows(results), results.variants, strict=True)]
-    chosen = results.recommendation.variant
-    return {
-        "results": results,
-        "table": table,
-        "chosen": None if chosen is None else table[chosen],
-        "reference": table[results.reference],
-        "alternative": plots.alternative(results),
-        "made": _made(results),
-        "spent": _spent(results.stages),
-        "total": words.duration(sum(stage.seconds for stage in results.stages if stage.status == "done")),
-        "machine": _facts(results.machine),
-        "versions": _facts(results.versions),
-        "budget": _budget(results),
-        "benchmark": _facts(results.benchmark),
-        "study": shlex.quote(words.plain(results.study)),
-        "words": words,
-    }
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    loader = FunctionLoader(_text)
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=loader)
 
 
-def _made(results: Results) -> list[Made]:
-    """One entry a file, in the order of the results."""
-    by_file: dict[tuple[str, str], list[Variant]] = {}
-    for variant in results.variants:
-        by_file.setdefault((variant.recipe, variant.format), []).append(variant)
-    return [
-        Made(
-            title=f"{words.plain(recipe)}, {words.plain(format_)}",
-            runtimes=", ".join(words.plain(variant.runtime) for variant in variants),
-            steps=[step for entry in variants[0].lineage for step in _steps(entry)],
-        )
-        for (recipe, format_), variants in by_file.items()
-    ]
+def _policy(style: str, script: str, images: bool) -> str:
+    """Only this very style and script, and pictures only where they are within the page."""
+    sources = [f"style-src '{_hash(style)}'", f"script-src '{_hash(script)}'", *(["img-src data:"] if images else [])]
+    return "; ".join(["default-src 'none'", *sources, "base-uri 'none'", "form-action 'none'"])
 
 
-def _steps(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(kind, its fields) of one entry of a lineage."""
-    for kind, fields in entry.items():
-        yield words.plain(str(kind)), words.value(fields)
+def _machine_names(runs: Sequence[Results]) -> list[str]:
+    """The processors, with the time of the run where two are alike, and a number where that does not do."""
+    cpus = [words.plain(str(run.machine.get("cpu", "unknown machine"))) for run in runs]
+    pairs = zip(cpus, runs, strict=True)
+    named = [cpu if cpus.count(cpu) == 1 else f"{cpu}, {words.plain(run.created)}" for cpu, run in pairs]
+    return [name if named.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(named, start=1)]
 
 
-def _spent(stages: tuple[StageRecord, ...]) -> list[Spent]:
-    longest = max((stage.seconds for stage in stages), default=0) or 1
-    return [
-        Spent(
-            stage=stage,
-            label=words.plain(stage.label),
-            recipe=words.plain(stage.recipe),
-            time=words.duration(stage.seconds),
-            share=round(100 * stage.seconds / longest, 2),
-            facts=words.value(stage.facts),
-        )
-        for stage in stages
-    ]
-
-
-def _facts(mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Pairs of a name and its value; a name's unit moves from its end to the value."""
-    return [_fact(words.plain(str(name)), value) for name, value in mapping.items()]
-
-
-def _fact(name: str, value: Any) -> tuple[str, str]:
-    if name.endswith("_bytes") and isinstance(value, (int, float)):
-        return name.removesuffix("_bytes").replace("_", " "), words.size(int(value))
-    return name.replace("_", " "), words.value(value)
-
-
-def _budget(results: Results) -> list[tuple[str, str]]:
-    budget = results.budget
-    latency = "no limit" if budget.max_latency_ms is None else f"{budget.max_latency_ms:g} ms"
-    return [
-        ("largest drop of top-1", f"{words.fixed(100 * budget.max_drop, 2)} points, judged on the validation split"),
-        ("largest p50 latency", latency),
-        ("largest file", "no limit" if budget.max_bytes is None else words.size(budget.max_bytes)),
-    ]
+def _machine(run: Run) -> Machine:
+    if run.chosen is None:
+        return Machine(run, "none", "—", "—", "—")
+    row = run.chosen.row
+    return Machine(run, f"{row.name} · {row.runtime}", f"{row.top1} %", f"{row.p50} ms", str(row.speed))
 
 
 def _text(name: str) -> str:

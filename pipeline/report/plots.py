@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report import words
@@ -35,11 +36,12 @@ SETTINGS = {
 }
 
 
-def pareto(results: Results) -> str:
+def pareto(results: Results, prefix: str = "pareto-") -> str:
     """An SVG of every variant: p50 in milliseconds (log axis) across, top-1 in per cent up.
 
     Its lines take the colour of the text around it. Points on the front carry their number in
-    the table; every point names its variant when pointed at.
+    the table; every point names its variant when pointed at. What belongs to a variant has an id
+    that ends in its number, so that a page can hide it; ``prefix`` begins every id.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -51,7 +53,7 @@ def pareto(results: Results) -> str:
             draw(axes, results)
         _legend(figure, results)
         titles = {_gid(number): _hover(variant) for number, variant in enumerate(results.variants, start=1)}
-        return finished(figure, prefix="pareto-", label=alternative(results), titles=titles)
+        return finished(figure, prefix=prefix, label=alternative(results), titles=titles)
 
 
 def alternative(results: Results) -> str:
@@ -107,12 +109,13 @@ def _front(axes: Axes, results: Results) -> None:
 def _intervals(axes: Axes, results: Results) -> None:
     # A crowd of intervals would hide the points.
     alpha = 0.6 if len(results.variants) <= CROWD else 0.2
-    for runtime, (color, _) in _styles(results).items():
-        some = [variant for variant in results.variants if variant.runtime == runtime]
-        x, y = [variant.latency.p50_ms for variant in some], [variant.top1 for variant in some]
-        style: dict[str, Any] = {"color": color, "linewidth": 0.9, "alpha": alpha, "zorder": 2.5}
-        axes.hlines([100 * i.value for i in y], [i.low for i in x], [i.high for i in x], **style)
-        axes.vlines([i.value for i in x], [100 * i.low for i in y], [100 * i.high for i in y], **style)
+    styles = _styles(results)
+    for number, variant in enumerate(results.variants, start=1):
+        x, y = variant.latency.p50_ms, variant.top1
+        # One line with a gap, both ways: two hundred variants should not make four hundred elements.
+        across, up = [x.low, x.high, math.nan, x.value, x.value], [y.value, y.value, math.nan, y.low, y.high]
+        style: dict[str, Any] = {"color": styles[variant.runtime][0], "linewidth": 0.9, "alpha": alpha, "zorder": 2.5}
+        axes.plot(across, [100 * value for value in up], gid=f"interval-{number}", **style)
 
 
 def _points(axes: Axes, results: Results) -> None:
@@ -129,7 +132,8 @@ def _numbers(axes: Axes, results: Results) -> None:
         if variant.on_front or is_reference:
             text = f"{number} reference" if is_reference else str(number)
             # Nothing lies up and to the left of the front: that would be faster and better.
-            axes.annotate(text, _place(variant), (-5, 5), textcoords="offset points", ha="right", fontsize=8.5)
+            style: dict[str, Any] = {"ha": "right", "fontsize": 8.5, "gid": f"number-{number}"}
+            axes.annotate(text, _place(variant), (-5, 5), textcoords="offset points", **style)
 
 
 def _recommended(axes: Axes, results: Results) -> None:
@@ -143,7 +147,8 @@ def _recommended(axes: Axes, results: Results) -> None:
     # Asked in display units: the axis is logarithmic.
     is_left = axes.transAxes.inverted().transform(axes.transData.transform(place))[0] < 0.5
     offset, side = (9, "left") if is_left else (-9, "right")
-    axes.annotate("recommended", place, (offset, -17), textcoords="offset points", ha=side, weight="bold")
+    style: dict[str, Any] = {"ha": side, "weight": "bold", "gid": "recommended-name"}
+    axes.annotate("recommended", place, (offset, -17), textcoords="offset points", **style)
 
 
 def _legend(figure: Figure, results: Results) -> None:

@@ -1,6 +1,6 @@
+"use strict";
 // Headers become buttons only here, so that without scripts nothing looks as if it could be clicked.
 function compare(a, b) {
-  if (a === "" || b === "") return (a === "") - (b === "");
   const difference = Number(a) - Number(b);
   return Number.isNaN(difference) ? a.localeCompare(b) : difference;
 }
@@ -10,8 +10,10 @@ function sort(header) {
   for (const other of header.parentNode.children) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", rising ? "ascending" : "descending");
   const body = header.closest("table").tBodies[0];
-  const value = row => row.cells[header.cellIndex].dataset.sort;
-  body.append(...[...body.rows].sort((a, b) => (rising ? 1 : -1) * compare(value(a), value(b))));
+  const keyed = [...body.rows].map(row => [row.cells[header.cellIndex].dataset.sort, row]);
+  // What was not measured comes last, whichever way.
+  const ordered = (a, b) => (a === "") - (b === "") || (a === "" ? 0 : (rising ? 1 : -1) * compare(a, b));
+  body.append(...keyed.sort(([a], [b]) => ordered(a, b)).map(([, row]) => row));
 }
 
 for (const header of document.querySelectorAll(".sortable thead th")) {
@@ -20,6 +22,14 @@ for (const header of document.querySelectorAll(".sortable thead th")) {
   button.append(...header.childNodes);
   button.addEventListener("click", () => sort(header));
   header.append(button);
+}
+
+// An element with attributes and children; text is only ever text.
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }
 
 // Paper cannot be unfolded.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.report import words
-from pipeline.results import Latency, Results, Variant
+from pipeline.results import Failure, Interval, Latency, Results, Variant
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ class Row:
     Attributes:
         number: position in the results, from 1; the picture uses the same.
         top1: per cent. difference: to the reference, in points of per cent, paired.
-        p50, p90: milliseconds. speed: a multiple of the reference's, above 1 is faster.
+        p50, p90, p99: milliseconds. speed: a multiple of the reference's, above 1 is faster.
         remark: why a compressed variant is not faster, where it is not.
     """
 
@@ -55,7 +55,8 @@ class Row:
     difference: Shown
     p_value: str
     p50: Shown
-    p90: str
+    p90: Shown
+    p99: Shown
     speed: Shown
     verdict: str
     size: str
@@ -96,8 +97,9 @@ def _row(results: Results, index: int, variant: Variant) -> Row:
         top1=_top1(variant),
         difference=Shown(NOT_APPLICABLE) if is_reference else _difference(variant),
         p_value="" if is_reference else words.probability(variant.versus_reference.p_value),
-        p50=Shown(words.significant(latency.p50_ms.value), _within(latency)),
-        p90=words.significant(latency.p90_ms),
+        p50=measured(latency.p50_ms),
+        p90=measured(latency.p90_ms),
+        p99=measured(latency.p99_ms),
         speed=Shown(NOT_APPLICABLE) if is_reference else _speed(latency),
         verdict=latency.verdict,
         size=words.size(variant.file_bytes),
@@ -122,8 +124,9 @@ def _difference(variant: Variant) -> Shown:
     return Shown(text, words.bounds(difference, words.percent_places(variant.images), scale=100, sign=True))
 
 
-def _within(latency: Latency) -> str:
-    return words.bounds(latency.p50_ms, words.places(latency.p50_ms.value))
+def measured(interval: Interval) -> Shown:
+    """Three significant digits, and bounds with as many decimals."""
+    return Shown(words.significant(interval.value), words.bounds(interval, words.places(interval.value)))
 
 
 def _speed(latency: Latency) -> Shown:
@@ -139,10 +142,25 @@ def markdown(results: Results) -> str:
         "Brackets hold 95 % intervals. Δ and speed are paired with the reference, "
         f"{escaped(reference.name)} · {escaped(reference.runtime)}: same images, same rounds; speed above 1 is faster."
     )
-    warnings = [f"Note: {escaped(warning)}" for warning in results.warnings]
     remarks = [f"No. {row.number}: {escaped(row.remark)}" for row in table if row.remark]
     body = markdown_table(HEADERS, [_markdown_cells(row) for row in table], LEFT)
-    return "\n\n".join([body, legend, *remarks, *warnings]) + "\n"
+    return "\n\n".join([*_unstable(results), body, legend, *remarks, *_caveats(results)]) + "\n"
+
+
+def _unstable(results: Results) -> list[str]:
+    """Before the table: who reads no further should have read this."""
+    reasons = "; ".join(escaped(reason) for reason in results.conditions.unstable)
+    return [f"**Unstable: do not rely on these latencies.** {reasons}."] if reasons else []
+
+
+def _caveats(results: Results) -> list[str]:
+    failed = [f"Not measured: {escaped(unmeasured(failure))}" for failure in results.failures]
+    return [*failed, *(f"Note: {escaped(warning)}" for warning in results.warnings)]
+
+
+def unmeasured(failure: Failure) -> str:
+    """A file that could not be measured, and why, on one line."""
+    return words.plain(f"{failure.recipe} · {failure.runtime} ({failure.format}): {failure.reason}")
 
 
 def _markdown_cells(row: Row) -> tuple[str, ...]:
@@ -152,7 +170,7 @@ def _markdown_cells(row: Row) -> tuple[str, ...]:
     speed = row.verdict if row.reference else f"{row.speed} {row.verdict}"
     return (
         *(str(row.number), noted, runtime, str(row.top1), str(row.difference)),
-        *(str(row.p50), row.p90, speed, row.size, row.params, row.macs),
+        *(str(row.p50), row.p90.value, speed, row.size, row.params, row.macs),
     )
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import Artifact
 from pipeline.errors import UnavailableError
-from pipeline.runtime import Runtime
+from pipeline.runtime import Kernel, Port, Ports, Runtime
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.runtime import Session
+
+PROFILED_CALLS, CALLS_TO_WARM_UP = 20, 5
+TIMED = "_kernel_time"
 
 
 class OnnxRuntime(Runtime):
@@ -20,19 +30,64 @@ class OnnxRuntime(Runtime):
     package: ClassVar[str] = "onnxruntime"
 
     def open(self, artifact: Artifact, threads: int) -> Session:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors: they are raised as well, and warnings concern nobody
-        # Idle threads that spin would slow whatever is measured next.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            cause = f"onnxruntime cannot open {artifact.path}: {str(error).splitlines()[0]}"
-            raise UnavailableError(cause, "export it again") from error
+        session = _opened(artifact.path, _options(threads))
         [output] = [value.name for value in session.get_outputs()]
         [name] = [value.name for value in session.get_inputs()]
         return lambda x_NCHW: session.run([output], {name: x_NCHW})[0]
+
+    def ports(self, path: Path) -> Ports:
+        session = _opened(path, _options(1))
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        return Ports(tuple(map(_port, inputs)), tuple(map(_port, outputs)))
+
+    def profile(self, artifact: Artifact, x_NCHW: NDArray[np.float32], threads: int) -> tuple[Kernel, ...]:
+        with tempfile.TemporaryDirectory() as folder:
+            options = _options(threads)
+            options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+            session = _opened(artifact.path, options)
+            [name] = [value.name for value in session.get_inputs()]
+            for _ in range(CALLS_TO_WARM_UP + PROFILED_CALLS):
+                session.run(None, {name: x_NCHW})
+            return _kernels(json.loads(Path(session.end_profiling()).read_text()))
+
+
+def _options(threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised as well, and warnings concern nobody
+    # Idle threads that spin would slow whatever is measured next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _opened(path: Path, options: Any) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        cause = f"onnxruntime cannot open {path}: {str(error).splitlines()[0]}"
+        raise UnavailableError(cause, "export it again") from error
+
+
+def _port(value: Any) -> Port:
+    """Sizes that have a name instead of a number may be any."""
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    return Port(shape, {"float": "float32", "double": "float64"}.get(kind, kind))
+
+
+def _kernels(events: list[dict[str, Any]]) -> tuple[Kernel, ...]:
+    """Time by node, in the order the nodes run; the first calls, which allocate, left out."""
+    microseconds: dict[tuple[str, str], list[float]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(TIMED):
+            node = (event["name"].removesuffix(TIMED), event["args"]["op_name"])
+            microseconds.setdefault(node, []).append(event["dur"])
+    return tuple(
+        Kernel(name, kernel, statistics.fmean(sorted(times[CALLS_TO_WARM_UP:])[: PROFILED_CALLS // 2]) / 1e3)
+        for (name, kernel), times in microseconds.items()
+    )

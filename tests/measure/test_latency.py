@@ -1,81 +1,61 @@
-"""Latency: every round visits all, in random order, and a verdict only where rounds agree."""
+"""Latency: opened anew in every sitting, visited in random order, until it is known well enough."""
 
 from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from fake_clock import CALM, DISTURBED, Clock
 
-from pipeline.measure import latency
-from pipeline.measure.latency import WARM_UP_CALLS, measure_latency, speed_ratio, summarize, verdict
-from pipeline.results import Interval
+from pipeline.errors import UsageError
+from pipeline.measure.latency import MOST_WARM_UP_CALLS, WINDOW, measure_latency, timer, warm_up
+from pipeline.measure.timings import LEAST_SITTINGS, summarize
 from pipeline.study import Benchmark
 
-X = np.zeros((1, 1, 4, 4), np.float32)
+SETTLED_CALLS = 2 * WINDOW  # constant calls are no longer faster in the second window
 
 
-class Clock:
-    """Time that passes only when a session says so."""
-
-    def __init__(self) -> None:
-        self.ns, self.calls = 0, list[int]()
-
-    def perf_counter_ns(self) -> int:
-        return self.ns
-
-    def monotonic(self) -> float:
-        return self.ns / 1e9
-
-    def session(self, index: int, ms: Callable[[], float]) -> Callable[[np.ndarray], np.ndarray]:
-        def call(x_NCHW: np.ndarray) -> np.ndarray:
-            assert x_NCHW is X
-            self.calls.append(index)
-            self.ns += round(ms() * 1e6)
-            return x_NCHW
-
-        return call
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(latency, "time", made)
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # takes a third of a second in a large process
-    return made
-
-
-def benchmark(rounds: int = 8, calls: int = 3, seconds: float = 1e6) -> Benchmark:
-    return Benchmark(rounds=rounds, calls=calls, seconds=seconds)
+def benchmark(**fields: Any) -> Benchmark:
+    """Two rounds of three calls, at most twelve sittings and any time, precise enough at once."""
+    return Benchmark(**{"sittings": 12, "rounds": 2, "calls": 3, "seconds": 1e6, "precision": 0.99, **fields})
 
 
 def noisy(ms: float, rng: np.random.Generator, spread: float = 0.05) -> Callable[[], float]:
     return lambda: ms * float(rng.lognormal(0, spread))
 
 
-def rounds_of(clock: Clock, sessions: int, calls: int) -> list[list[int]]:
-    """The sessions of each round in the order they were visited, warm-up left out."""
-    visits = clock.calls[sessions * WARM_UP_CALLS :]
-    blocks = [visits[i : i + calls + 1] for i in range(0, len(visits), calls + 1)]
-    assert all(len(set(block)) == 1 for block in blocks)
-    order = [block[0] for block in blocks]
-    return [order[i : i + sessions] for i in range(0, len(order), sessions)]
+def visits(clock: Clock, variants: int, rounds: int = 2, calls: int = 3) -> list[list[int]]:
+    """The variants of each round in the order they were visited, warm-up left out."""
+    found, left = [], clock.calls
+    while left:
+        left = left[variants * SETTLED_CALLS :]
+        for _ in range(rounds):
+            blocks = [left[i : i + calls + 1] for i in range(0, variants * (calls + 1), calls + 1)]
+            assert all(len(set(block)) == 1 for block in blocks)
+            found.append([block[0] for block in blocks])
+            left = left[variants * (calls + 1) :]
+    return found
 
 
 def test_samples_are_the_milliseconds_of_each_call(clock: Clock) -> None:
-    ms_RSC = measure_latency([clock.session(i, lambda i=i: i + 1.5) for i in range(3)], X, benchmark())
-    assert ms_RSC.shape == (8, 3, 3)
-    np.testing.assert_allclose(ms_RSC, np.broadcast_to([[1.5], [2.5], [3.5]], ms_RSC.shape))
+    timings = measure_latency(clock.openers(1.5, 2.5, 3.5), benchmark())
+    ms_SRVC = timings.ms_SRVC()
+    assert ms_SRVC.shape == (4, 2, 3, 3)
+    np.testing.assert_allclose(ms_SRVC, np.broadcast_to([[1.5], [2.5], [3.5]], ms_SRVC.shape))
+    assert timings.seconds == pytest.approx(clock.ns / 1e9)
 
 
 def test_every_round_visits_all_in_a_new_order(clock: Clock) -> None:
-    measure_latency([clock.session(i, lambda: 1.0) for i in range(5)], X, benchmark(rounds=20))
-    rounds = rounds_of(clock, 5, 3)
-    assert len(rounds) == 20
+    measure_latency(clock.openers(*[1.0] * 5), benchmark(least_calls=12 * 2 * 3))
+    rounds = visits(clock, 5)
+    assert len(rounds) == 12 * 2
     assert all(sorted(order) == [0, 1, 2, 3, 4] for order in rounds)
-    assert len({tuple(order) for order in rounds}) > 10
+    assert len({tuple(order) for order in rounds}) > 15
     assert {order[0] for order in rounds} == {0, 1, 2, 3, 4}
 
 
@@ -83,109 +63,151 @@ def test_the_order_follows_the_seed(clock: Clock) -> None:
     orders = []
     for seed in (1, 1, 2):
         clock.calls.clear()
-        measure_latency([clock.session(i, lambda: 1.0) for i in range(4)], X, benchmark(), seed)
-        orders.append(clock.calls.copy())
+        clock.opened.clear()
+        measure_latency(clock.openers(*[1.0] * 4), benchmark(), seed)
+        orders.append((clock.calls.copy(), clock.opened.copy()))
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_everyone_is_warmed_up_first(clock: Clock) -> None:
-    measure_latency([clock.session(i, lambda: 1.0) for i in range(3)], X, benchmark())
-    assert clock.calls[: 3 * WARM_UP_CALLS] == [i for i in range(3) for _ in range(WARM_UP_CALLS)]
+def test_every_file_is_opened_again_in_each_sitting_in_random_order(clock: Clock) -> None:
+    timings = measure_latency(clock.openers(*[1.0] * 4), benchmark(least_calls=8 * 6))
+    assert timings.openings_V.tolist() == [8] * 4
+    orders = [tuple(clock.opened[i : i + 4]) for i in range(0, 32, 4)]
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
+    assert len(set(orders)) > 3
 
 
-# A round of two sessions takes 2 * (3 + 1) calls of a second each.
-@pytest.mark.parametrize(("seconds", "rounds"), [(0.001, 5), (39.0, 5), (41.0, 6), (55.0, 7), (1e6, 8)])
-def test_the_time_limit_after_five_rounds(seconds: float, rounds: int, clock: Clock) -> None:
-    sessions = [clock.session(i, lambda: 1000.0) for i in range(2)]
-    assert len(measure_latency(sessions, X, benchmark(seconds=seconds))) == rounds
+def test_a_file_that_is_slow_to_open_stays_open(clock: Clock) -> None:
+    openers = [clock.opener(0, lambda: 1.0), clock.opener(1, lambda: 1.0, opening_ms=400)]
+    assert measure_latency(openers, benchmark()).openings_V.tolist() == [4, 1]
 
 
-def test_progress_counts_rounds(clock: Clock) -> None:
-    told: list[tuple[int, int]] = []
-    session = clock.session(0, lambda: 1.0)
-    measure_latency([session], X, benchmark(rounds=6), progress=lambda done, total, note="": told.append((done, total)))
-    assert told == [(done, 6) for done in range(1, 7)]
+def test_unless_timing_it_takes_longer_still(clock: Clock) -> None:
+    openers = [clock.opener(0, lambda: 1.0), clock.opener(1, lambda: 100.0, opening_ms=400)]  # six calls a sitting
+    assert measure_latency(openers, benchmark()).openings_V.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("ms", "calls"),
+    [
+        ([5.0] * 99, 2 * WINDOW),
+        ([9.0] * 4 + [5.0] * 99, 3 * WINDOW),
+        ([9.0] * 4 + [7.0] * 4 + [6.0] * 4 + [5.9] * 99, 4 * WINDOW),
+        ([3.0] * 4 + [9.0] * 99, 2 * WINDOW),
+        ([0.9**index for index in range(99)], MOST_WARM_UP_CALLS),
+        ([900.0 * 0.9**index for index in range(99)], WINDOW),  # more than three seconds
+    ],
+)
+def test_warm_up_stops_when_calls_stop_getting_faster(ms: list[float], calls: int, clock: Clock) -> None:
+    each = iter(ms)
+    assert warm_up(timer(lambda: clock.pass_ms(next(each)))) == calls
+
+
+def test_the_warm_up_is_told_and_not_timed(clock: Clock) -> None:
+    timings = measure_latency(clock.openers(1.0, 2.0), benchmark())
+    assert [sitting.warm_up_V.tolist() for sitting in timings.sittings] == [[SETTLED_CALLS] * 2] * 4
+    timed = 4 * 2 * (3 + 1)  # one call a visit wakes the caches
+    assert Counter(clock.calls) == {0: 4 * SETTLED_CALLS + timed, 1: 4 * SETTLED_CALLS + timed}
+
+
+def test_it_goes_on_until_it_is_precise(clock: Clock) -> None:
+    rng = np.random.default_rng(0)
+
+    def sittings(precision: float) -> int:
+        openers = [clock.opener(index, noisy(1.0, rng, 0.1)) for index in range(3)]
+        timings = measure_latency(openers, benchmark(sittings=200, precision=precision))
+        assert timings.precision(0) <= precision
+        return len(timings.sittings)
+
+    rough, fine = sittings(0.2), sittings(0.02)
+    assert LEAST_SITTINGS <= rough < fine < 200
+
+
+def test_it_stops_at_the_most_sittings(clock: Clock) -> None:
+    rng = np.random.default_rng(0)
+    openers = [clock.opener(index, noisy(1.0, rng, 0.5)) for index in range(2)]
+    assert len(measure_latency(openers, benchmark(sittings=6, precision=1e-6)).sittings) == 6
+
+
+# A sitting of two variants takes 2 * (8 + 2 * 4) = 32 calls of a tenth of a second each.
+@pytest.mark.parametrize(("seconds", "sittings"), [(1.0, 4), (12.7, 4), (12.9, 5), (20.0, 7), (1e6, 12)])
+def test_it_stops_when_the_time_is_up_but_not_before_four_sittings(seconds: float, sittings: int, clock: Clock) -> None:
+    rng = np.random.default_rng(0)
+    unsteady = [clock.opener(index, lambda: 100.0 + 0.01 * float(rng.random())) for index in range(2)]
+    timings = measure_latency(unsteady, benchmark(seconds=seconds, precision=1e-9))
+    assert len(timings.sittings) == sittings
+
+
+def test_not_even_one_round_fits(clock: Clock) -> None:
+    with pytest.raises(UsageError, match=r"benchmark\.seconds=5 is too short: one round .* takes 8 s") as caught:
+        measure_latency(clock.openers(1000.0, 1000.0), benchmark(seconds=5.0))
+    assert "set benchmark.seconds to 1.3e+02 or more" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("least", "sittings"),
+    [({"least_calls": 6 * 9}, 9), ({"least_calls": 6 * 8 + 1}, 9), ({"least_seconds": 0.0064}, 6), ({}, 4)],
+)
+def test_the_least_holds_whatever_the_limits_say(least: dict[str, float], sittings: int, clock: Clock) -> None:
+    limits = benchmark(seconds=0.02, sittings=5, **least)
+    assert len(measure_latency(clock.openers(0.2, 1.0), limits).sittings) == sittings
+
+
+def test_disturbed_sittings_are_set_aside_and_made_up_for(clock: Clock) -> None:
+    clock.watched([DISTURBED, CALM, DISTURBED])
+    timings = measure_latency(clock.openers(1.0, 2.0), benchmark())
+    assert (len(timings.sittings), len(timings.counting)) == (6, 4)
+    assert timings.unstable == ()
+    assert timings.conditions(0).set_aside == 2
+    assert summarize(timings, 0)[1].verdict == "slower"
+
+
+def test_where_too_few_are_calm_the_result_is_unstable(clock: Clock) -> None:
+    clock.watched([DISTURBED] * 9)
+    timings = measure_latency(clock.openers(1.0, 2.0), benchmark())
+    assert len(timings.counting) == len(timings.sittings) == 12
+    [reason] = timings.unstable
+    assert reason == (
+        "other processes used 1.5 cores, and the host took 2% of the time: 9 of 12 sittings were disturbed"
+    )
+    assert [one.verdict for one in summarize(timings, 0)] == ["reference", "unstable"]
+    assert timings.conditions(0).unstable == timings.unstable
+
+
+def test_progress_tells_seconds_and_how_precise_it_is(clock: Clock) -> None:
+    told: list[tuple[int, int, str]] = []
+    rng = np.random.default_rng(0)
+    openers = [clock.opener(index, noisy(100.0, rng)) for index in range(2)]
+    measure_latency(openers, benchmark(seconds=60.0), progress=lambda *said: told.append(said))
+    assert [note.split(",")[0] for _, _, note in told] == [f"sitting {number}" for number in range(1, 5)]
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert {total for _, total, _ in told} == {60}
+    assert "±" in told[-1][2]
+    assert "±" not in told[0][2]
 
 
 def test_no_garbage_is_collected_meanwhile(clock: Clock) -> None:
     seen: list[bool] = []
-    measure_latency([clock.session(0, lambda: seen.append(gc.isenabled()) or 1.0)], X, benchmark())
+    measure_latency([clock.opener(0, lambda: seen.append(gc.isenabled()) or 1.0)], benchmark())
     assert not any(seen)
     assert gc.isenabled()
 
 
 def test_garbage_collection_comes_back_after_an_error(clock: Clock) -> None:
-    def broken(_: np.ndarray) -> np.ndarray:
+    def broken() -> float:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        measure_latency([broken], X, benchmark())
+        measure_latency([clock.opener(0, broken)], benchmark())
     assert gc.isenabled()
 
 
-def test_real_sleeps_are_put_in_order() -> None:
-    def sleeping(ms: float) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda x: time.sleep(ms / 1000) or x  # type: ignore[func-returns-value]
+def test_real_sleeps_are_put_in_order(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.measure import latency
 
-    ms_RSC = measure_latency([sleeping(ms) for ms in (4.0, 1.0, 12.0)], X, benchmark(rounds=7, calls=2))
-    middle, quick, slow = summarize(ms_RSC, 0)
+    monkeypatch.setattr(latency, "time", time)
+    openers = [lambda ms=ms: timer(lambda: time.sleep(ms / 1000)) for ms in (8.0, 1.0, 40.0)]
+    timings = measure_latency(openers, benchmark(calls=1))
+    middle, quick, slow = summarize(timings, 0)
     assert quick.p50_ms.value < middle.p50_ms.value < slow.p50_ms.value
-    assert (middle.verdict, quick.verdict, slow.verdict) == ("reference", "faster", "slower")
-    assert ms_RSC.min() >= 1.0
-
-
-def test_a_summary_is_of_the_rounds() -> None:
-    ms_RSC = np.array([[[1.0, 2, 9], [2, 4, 6]], [[2, 3, 4], [5, 6, 7]], [[3, 3, 3], [9, 9, 9]]])
-    reference, other = summarize(ms_RSC, 0)
-    assert (reference.rounds_ms, other.rounds_ms) == ((2, 3, 3), (4, 6, 9))
-    assert (reference.p50_ms.value, other.p50_ms.value) == (3, 6)
-    assert other.p90_ms == pytest.approx(np.percentile([2, 4, 6, 5, 6, 7, 9, 9, 9], 90))
-    assert other.ratio.value == 0.5
-    assert (reference.ratio.low, reference.ratio.value, reference.ratio.high) == (1, 1, 1)
-
-
-def test_a_machine_that_slows_down_does_not_hide_a_tenth(clock: Clock) -> None:
-    rng = np.random.default_rng(0)
-    slowing = [
-        clock.session(i, lambda f=f: f * (1 + clock.ns / 5e8) * rng.lognormal(0, 0.02)) for i, f in enumerate((1.1, 1))
-    ]
-    ms_RSC = measure_latency(slowing, X, benchmark(rounds=40, calls=5))
-    assert ms_RSC[-1].mean() > 2 * ms_RSC[0].mean()
-    quick = summarize(ms_RSC, 0)[1]
-    assert quick.verdict == "faster"
-    assert quick.ratio.low < 1.1 < quick.ratio.high
-    assert quick.p50_ms.low < summarize(ms_RSC, 0)[0].p50_ms.high  # unpaired, nothing would show
-
-
-def test_an_identical_pair_mostly_shows_no_difference(clock: Clock) -> None:
-    rng, verdicts = np.random.default_rng(0), list[str]()
-    for seed in range(100):
-        sessions = [clock.session(i, noisy(1.0, rng)) for i in range(2)]
-        verdicts.append(summarize(measure_latency(sessions, X, benchmark(rounds=20), seed), 0)[1].verdict)
-    assert verdicts.count("no difference shown") >= 88
-
-
-def test_a_true_difference_is_found_in_either_direction(clock: Clock) -> None:
-    rng = np.random.default_rng(4)
-    ms_RSC = measure_latency([clock.session(i, noisy(ms, rng)) for i, ms in enumerate((2, 1, 4))], X, benchmark(20))
-    assert [one.verdict for one in summarize(ms_RSC, 0)] == ["reference", "faster", "slower"]
-    assert [one.verdict for one in summarize(ms_RSC, 2)] == ["faster", "faster", "reference"]
-
-
-def test_speed_is_a_multiple_of_the_base() -> None:
-    assert speed_ratio(np.array([2.0, 4.0]), np.array([1.0, 2.0])).value == 2
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (1.01, 1.2, "faster"),
-        (0.8, 0.99, "slower"),
-        (0.9, 1.1, "no difference shown"),
-        (1.0, 1.2, "no difference shown"),
-        (0.8, 1.0, "no difference shown"),
-        (1.0, 1.0, "no difference shown"),
-    ],
-)
-def test_verdicts(low: float, high: float, expected: str) -> None:
-    assert verdict(Interval(value=(low + high) / 2, low=low, high=high)) == expected
+    assert timings.ms_SRVC().min() >= 1.0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
+import numpy as np
 import pytest
 from tiny import hand_made
 from torch import Tensor, nn
 
-from pipeline.measure.size import count_macs, count_params, float_network
+from pipeline.measure.size import compressed_bytes, count_macs, count_params, float_network
 from pipeline.model import Model
 from pipeline.models.architecture import Network
 from pipeline.models.mobilenet_v2 import MobileNetV2
@@ -59,3 +63,19 @@ def test_published_sizes(family: object, params: int, mega_macs: int) -> None:
     blueprint = Network(family=family, shape=(3, 224, 224), classes=1000)
     assert count_params(blueprint) == params
     assert round(count_macs(blueprint, InputSpec(size=(224, 224), resize=256)) / 1e6) == pytest.approx(mega_macs, abs=2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5_000_000])
+def test_a_file_is_packed_in_blocks_as_in_one_piece(count: int, tmp_path: Path) -> None:
+    content = np.random.default_rng(0).integers(0, 7, count, np.uint8).tobytes()
+    (tmp_path / "file").write_bytes(content)
+    assert compressed_bytes(tmp_path / "file") == len(zlib.compress(content, 6))
+
+
+def test_random_weights_hardly_pack_and_zeros_do(tmp_path: Path) -> None:
+    sizes = {}
+    for name, content in (("random", np.random.default_rng(0).bytes(100_000)), ("zeros", bytes(100_000))):
+        (tmp_path / name).write_bytes(content)
+        sizes[name] = compressed_bytes(tmp_path / name)
+    assert sizes["random"] > 99_000
+    assert sizes["zeros"] < 1000

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pipeline.measure.statistics import CONFIDENCE, median_interval, paired_difference, wilson
+from pipeline.measure.statistics import CONFIDENCE, median_interval, paired_difference, ratio_interval, wilson
 
 Z = 1.959963984540054
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
@@ -154,3 +154,24 @@ def test_the_same_data_gives_the_same_interval() -> None:
     assert median_interval(values) == median_interval(values)
     right = values > 10
     assert paired_difference(right, ~right) == paired_difference(right, ~right)
+
+
+def test_a_ratio_by_hand() -> None:
+    found = ratio_interval(np.array([1.0, 2.0, 4.0]))
+    assert found.value == pytest.approx(2.0)
+    half = 4.302653 * math.log(2) / math.sqrt(3)  # Student's t with two degrees of freedom
+    assert (found.low, found.high) == pytest.approx((2 * math.exp(-half), 2 * math.exp(half)), rel=1e-5)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=2, max_size=30))
+def test_the_ratio_the_other_way_round_is_one_over_it(ratios: list[float]) -> None:
+    one, other = ratio_interval(np.array(ratios)), ratio_interval(1 / np.array(ratios))
+    assert one.low <= one.value <= one.high
+    assert (other.low, other.value, other.high) == pytest.approx((1 / one.high, 1 / one.value, 1 / one.low))
+
+
+@pytest.mark.parametrize("sittings", [4, 8, 40])
+def test_a_ratio_is_covered_whatever_the_number_of_sittings(sittings: int) -> None:
+    rng = np.random.default_rng(sittings)
+    found = [ratio_interval(rng.lognormal(0.3, 0.2, sittings)) for _ in range(400)]
+    assert 0.92 <= sum(interval.low <= math.exp(0.3) <= interval.high for interval in found) / 400 <= 0.98

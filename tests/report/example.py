@@ -5,14 +5,23 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
+
+from pipeline.predictions import Predictions
 from pipeline.results import (
+    Conditions,
     Difference,
+    Failure,
+    Footprint,
     Interval,
     Latency,
+    Layer,
+    Limit,
     Parity,
     Recommendation,
     Results,
     StageRecord,
+    Sweep,
     Variant,
 )
 from pipeline.spec import Budget
@@ -42,10 +51,25 @@ def _latency(p50: float, generator: random.Random, is_reference: bool) -> Latenc
     verdict = "faster" if ratio > 1.04 else "slower" if ratio < 0.96 else "no difference shown"
     return Latency(
         p50_ms=around(p50, p50 * generator.uniform(0.01, 0.03)),
-        p90_ms=p50 * generator.uniform(1.05, 1.2),
+        p90_ms=around(p50 * generator.uniform(1.05, 1.2), p50 * 0.03),
+        p99_ms=around(p50 * generator.uniform(1.3, 1.6), p50 * 0.1),
+        mean_ms=around(p50 * 1.04, p50 * 0.02),
         ratio=around(ratio, 0.03 * ratio),
         verdict="reference" if is_reference else verdict,
-        rounds_ms=tuple(p50 * generator.uniform(0.97, 1.03) for _ in range(40)),
+        sittings_ms=tuple(p50 * generator.uniform(0.97, 1.03) for _ in range(12)),
+        calls=180,
+        openings=12,
+        warm_up_calls=9,
+    )
+
+
+def _footprint(p50: float, file_bytes: int) -> Footprint:
+    return Footprint(
+        cold_start_ms=around(412.0 + p50, 18.0),
+        load_ms=around(31.5, 1.2),
+        first_ms=around(3.2 * p50, 0.4 * p50),
+        peak_bytes=118_000_000 + 3 * file_bytes,
+        grown_bytes=9_000_000 + 3 * file_bytes,
     )
 
 
@@ -59,6 +83,7 @@ def _variant(index: int, generator: random.Random) -> Variant:
     speed = (1.9 if integer else 1.0) * (1.35 if "pruned" in recipe else 1.0)
     p50 = REFERENCE_MS if is_reference else REFERENCE_MS / speed * generator.uniform(0.9, 1.6)
     correct = round(IMAGES * (REFERENCE_TOP1 - drop))
+    file_bytes = round((1_650_000 if integer else 6_120_000) * (0.62 if "pruned" in recipe else 1.0))
     return Variant(
         recipe=name,
         format=format_,
@@ -79,7 +104,19 @@ def _variant(index: int, generator: random.Random) -> Variant:
         parent="float" if recipe != "float" else "",
         versus_parent=around(1.62, 0.04) if integer else None,
         note="14 of 52 convolutions stay in float32: this runtime has no int8 kernel for them." if index == 13 else "",
-        file_bytes=round((1_650_000 if integer else 6_120_000) * (0.62 if "pruned" in recipe else 1.0)),
+        top5=around(0.996, 0.003),
+        per_class=tuple(
+            round(max(0.0, min(1.0, correct / IMAGES + generator.uniform(-0.05, 0.03))), 4) for _ in range(10)
+        ),
+        calibration_error=generator.uniform(0.004, 0.03),
+        agreement=1.0 if is_reference else 0.985,
+        file_bytes=file_bytes,
+        compressed_bytes=round(0.91 * file_bytes),
+        footprint=None if runtime == "eager" else _footprint(p50, file_bytes),
+        limit=None
+        if runtime == "eager"
+        else Limit(floor_ms=0.21, bound="memory" if integer else "arithmetic", share=0.21 / p50),
+        energy_mj=None if runtime == "eager" else 6.4 * p50,
         params=1_528_106 if "pruned" not in recipe else 951_220,
         macs=56_510_000 if "pruned" not in recipe else 31_200_000,
         parity=Parity(
@@ -128,7 +165,7 @@ def example_results(count: int = 14, seed: int = 7) -> Results:
         },
         versions={"python": "3.11.9", "torch": "2.11.0", "onnxruntime": "1.24.1", "edgewright": "0.1.0"},
         budget=Budget(max_drop=0.015, max_latency_ms=6.0, max_bytes=8_000_000),
-        benchmark={"rounds": 40, "calls": 10, "seconds": 30.0, "threads": 1},
+        benchmark={"sittings": 40, "rounds": 5, "calls": 3, "seconds": 60.0, "threads": 1},
         reference=0,
         variants=variants,
         stages=tuple(_stages(generator)),
@@ -139,6 +176,98 @@ def example_results(count: int = 14, seed: int = 7) -> Results:
                 f"reference at {100 * chosen.top1.value:.1f} % top-1, within the budget."
             ),
         ),
+        conditions=CONDITIONS,
+        sweeps=_sweeps(variants, best),
+        layers=layers_of(12),
+    )
+
+
+CONDITIONS = Conditions(
+    seconds=58.2,
+    sittings=12,
+    set_aside=1,
+    others=0.04,
+    steal=0.002,
+    drift=1.03,
+    precision=0.028,
+    energy="not measured: this machine has no counter that may be read",
+)
+UNSTABLE = CONDITIONS.model_copy(
+    update={"unstable": ("other processes used 1.7 of 2 cores", "8 of 12 sittings were set aside"), "set_aside": 8}
+)
+FAILURES = (
+    Failure(recipe="int8-aware", format="pt2", runtime="openvino", reason="parity: 61 % of the answers are the same"),
+)
+
+
+def _sweeps(variants: tuple[Variant, ...], best: int) -> tuple[Sweep, ...]:
+    p50 = variants[best].latency.p50_ms.value
+    measured = [
+        Sweep(
+            variant=best,
+            threads=threads,
+            batch=batch,
+            p50_ms=around(p50 * batch / threads**0.7, 0.02 * p50),
+            images_per_s=1000 / p50 * threads**0.7,
+            speedup=around(threads**0.7 * batch**0.1, 0.05),
+        )
+        for threads, batch in ((1, 1), (2, 1), (4, 1), (1, 8), (1, 32))
+    ]
+    return (*measured, Sweep(variant=best, threads=16, batch=1, note="this machine has 8 cores"))
+
+
+def layers_of(count: int) -> tuple[Layer, ...]:
+    """Layers whose shares sum to 1; every fourth has no noise to tell."""
+    generator = random.Random(3)
+    times = [generator.uniform(0.01, 0.4) for _ in range(count)]
+    return tuple(
+        Layer(
+            name=f"/features/{number}/conv/Conv",
+            kernel="QLinearConv" if number % 3 else "Conv",
+            ms=ms,
+            share=ms / sum(times),
+            sqnr_db=None if number % 4 == 3 else generator.uniform(18, 45),
+        )
+        for number, ms in enumerate(times)
+    )
+
+
+def example_predictions(results: Results, images: int = 450, mistakes: int = 12) -> Predictions:
+    """Answers that are right about as often as the results say, and grey pictures of some that are not."""
+    generator, classes = np.random.default_rng(5), len(results.classes)
+    labels_N = generator.integers(classes, size=images).astype(np.int32)
+    right_V1 = np.array([[variant.top1.value] for variant in results.variants])
+    wrong_VN = generator.random((len(results.variants), images)) > right_V1
+    others_VN = (labels_N + generator.integers(1, max(2, classes), size=wrong_VN.shape)) % classes
+    top1_VN = np.where(wrong_VN, others_VN, labels_N).astype(np.int32)
+    chosen = results.reference if results.recommendation.variant is None else results.recommendation.variant
+    mistakes_M = np.flatnonzero(top1_VN[chosen] != labels_N)[:mistakes].astype(np.int32)
+    return Predictions(
+        labels_N=labels_N,
+        top1_VN=top1_VN,
+        confidence_VN=generator.uniform(0.4, 1, size=top1_VN.shape).astype(np.float32),
+        mistakes_M=mistakes_M,
+        mistakes_MHWC=generator.integers(0, 256, size=(len(mistakes_M), 24, 24, 1)).astype(np.uint8),
+    )
+
+
+def elsewhere(results: Results, cpu: str = "Other CPU 1", slower: float = 2.0) -> Results:
+    """The same study on another machine: every latency a little other, ratios too."""
+    variants = [
+        variant.model_copy(
+            update={
+                "latency": variant.latency.model_copy(update={"p50_ms": around(slower * p50 * (1 + n % 3 / 9), 0.03)})
+            }
+        )
+        for n, (variant, p50) in enumerate((v, v.latency.p50_ms.value) for v in results.variants)
+    ]
+    return results.model_copy(
+        update={
+            "machine": {**results.machine, "cpu": cpu},
+            "variants": with_front(variants),
+            "sweeps": (),
+            "layers": (),
+        }
     )
 
 

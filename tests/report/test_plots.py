@@ -62,6 +62,20 @@ def test_every_variant_is_a_point_that_says_its_name(root: ElementTree.Element) 
         assert (group.findtext(f"{SVG}title") or "").startswith(f"{variant.recipe} · {variant.runtime}, ")
 
 
+def test_what_belongs_to_a_variant_can_be_found_by_its_number(root: ElementTree.Element) -> None:
+    for number, variant in enumerate(RESULTS.variants, start=1):
+        across, up = path(root, f"interval-{number}")[:2], path(root, f"interval-{number}")[2:]
+        assert across[0][1] == across[1][1]
+        assert up[0][0] == up[1][0]
+        numbered = part(root, f"number-{number}") is not None
+        assert numbered is (variant.on_front or number - 1 == RESULTS.reference)
+
+
+def test_two_pictures_can_share_a_page() -> None:
+    one, other = (set(re.findall(r' id="([^"]+)"', pareto(SMALL, prefix))) for prefix in ("pareto-", "other-pareto-"))
+    assert not one & other
+
+
 def test_faster_is_left_and_better_is_up(root: ElementTree.Element) -> None:
     x = {n: float(marker(root, n + 1).attrib["x"]) for n in range(len(RESULTS.variants))}
     y = {n: float(marker(root, n + 1).attrib["y"]) for n in range(len(RESULTS.variants))}

@@ -9,7 +9,7 @@ from rich.console import Console
 from pipeline.report.tables import console_table, escaped, markdown, markdown_table, rows
 from pipeline.results import Difference, Interval, Recommendation, Results
 
-from .example import around, example_results, renamed
+from .example import FAILURES, UNSTABLE, around, example_results, renamed
 
 RESULTS = example_results()
 CHOSEN = RESULTS.recommendation.variant
@@ -145,3 +145,16 @@ def test_a_long_name_wraps_instead_of_widening() -> None:
 def test_small_ratios_keep_their_digits() -> None:
     slow = RESULTS.variants[1].latency.model_copy(update={"ratio": around(0.0123, 0.0004), "verdict": "slower"})
     assert rows(renamed(RESULTS, 1, latency=slow))[1].speed.value == "0.0123×"
+
+
+def test_markdown_begins_with_what_makes_it_unreliable() -> None:
+    text = markdown(RESULTS.model_copy(update={"conditions": UNSTABLE, "failures": FAILURES}))
+    assert text.startswith("**Unstable: do not rely on these latencies.** other processes used 1.7 of 2 cores; 8 of 12")
+    assert "\nNot measured: int8-aware · openvino (pt2): parity: 61 % of the answers are the same\n" in text
+    assert markdown(RESULTS).startswith("| No. |")
+
+
+def test_tails_have_intervals_too() -> None:
+    row, latency = rows(RESULTS)[1], RESULTS.variants[1].latency
+    assert row.p90.value == f"{latency.p90_ms.value:.2f}"
+    assert row.p99.interval == f"[{latency.p99_ms.low:.2f}, {latency.p99_ms.high:.2f}]"

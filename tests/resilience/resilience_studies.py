@@ -26,7 +26,7 @@ QUICK: dict[str, Any] = {
     "exports": ["ExportTorchScript"],
     "runtimes": ["torchscript"],
     "budget": {"max_drop": 1.0},
-    "benchmark": {"rounds": 5, "calls": 1, "seconds": 1.0, "threads": 1},
+    "benchmark": {"sittings": 4, "rounds": 2, "calls": 1, "seconds": 5.0, "cold_starts": 0, "threads": 1},
 }
 SMALL: dict[str, Any] = {
     **QUICK,

@@ -1,0 +1,206 @@
+"""``edgewright bench``: any files side by side, without a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.aside import Aside
+from pipeline.errors import EdgewrightError, UnavailableError, UsageError
+from pipeline.measure.footprint import cold_start, summary
+from pipeline.measure.latency import Timer, measure_latency, timer
+from pipeline.measure.machine import machine_facts, versions
+from pipeline.measure.size import compressed_bytes
+from pipeline.measure.timings import Timings, summarize
+from pipeline.memory import keep_freed_memory
+from pipeline.plugin import discover
+from pipeline.progress import Progress, silent
+from pipeline.results import Conditions, Footprint, Latency
+from pipeline.runtime import Runtime
+from pipeline.spec import Value
+from pipeline.stranger import Stranger, looked_at
+from pipeline.study import Benchmark
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+
+
+class Benched(Value):
+    """One file on one runtime.
+
+    Attributes:
+        input: shape of a call's input. latency: of a call; ratios are to the first row.
+    """
+
+    file: str
+    runtime: str
+    threads: int
+    batch: int
+    input: tuple[int, ...]
+    latency: Latency
+    images_per_s: float
+    file_bytes: int
+    compressed_bytes: int
+    footprint: Footprint | None = None
+
+
+class NotBenched(Value):
+    """One that could not be measured, and why."""
+
+    file: str
+    runtime: str
+    reason: str
+
+
+class Bench(Value):
+    """What ``edgewright bench`` found."""
+
+    schema_version: int = SCHEMA_VERSION
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    benchmark: Mapping[str, Any]
+    conditions: Conditions
+    rows: tuple[Benched, ...]
+    failures: tuple[NotBenched, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file on a runtime, with so many threads and images a call."""
+
+    stranger: Stranger
+    runtime: Runtime
+    threads: int
+    batch: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.stranger.name} on {self.runtime.kind}"
+
+    def x_NCHW(self) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """Noise of the shape that the file takes."""
+        return self.stranger.noise(self.batch)
+
+    def open(self) -> Timer:
+        session, x_NCHW = self.runtime.open(self.stranger.artifact, self.threads), self.x_NCHW()
+        return timer(lambda: session(x_NCHW))  # type: ignore[arg-type]
+
+
+def bench(
+    paths: Sequence[Path],
+    benchmark: Benchmark,
+    runtimes: Sequence[str] = (),
+    *,
+    shape: tuple[int, int, int] | None = None,
+    trusted: bool = False,
+    progress: Progress = silent,
+) -> Bench:
+    """Measure every file on every runtime that opens it, interleaved; what crashes is left out.
+
+    Args:
+        runtimes: by name; all that are installed unless given.
+        shape: (channels, height, width), for files that do not say.
+        trusted: files that are programs may be run.
+
+    Raises:
+        UsageError: no such file or runtime, or a file that is no image classifier.
+        UnavailableError: nothing could be measured.
+    """
+    with Aside() as aside:
+        strangers = [looked_at(path, aside, shape, trusted) for path in paths]
+        asked = list(candidates(strangers, benchmark, runtimes))
+        failures = [found for one in asked if (found := _failure(aside, one))]
+        failed = {(one.file, one.runtime) for one in failures}
+        able = [one for one in asked if (one.stranger.name, one.runtime.kind) not in failed]
+        if not able:
+            reason = failures[0].reason if failures else "no installed runtime opens them"
+            raise UnavailableError(f"nothing could be measured: {reason}", "see `edgewright list` for runtimes")
+        timings = aside.do(measure, able, benchmark, progress=progress)
+    return _concluded(able, timings, benchmark, failures)
+
+
+def candidates(strangers: Sequence[Stranger], benchmark: Benchmark, runtimes: Sequence[str]) -> Iterator[Candidate]:
+    """Every file on every runtime of its format, with every number of threads and images it takes."""
+    known = {name: plugin for name, plugin in discover("runtime").items() if not plugin.missing()}
+    for stranger in strangers:
+        for name, plugin in known.items():
+            if plugin.format != stranger.artifact.manifest.format or (runtimes and name not in runtimes):  # type: ignore[attr-defined]
+                continue
+            for threads in dict.fromkeys((benchmark.threads, *benchmark.sweep_threads)):
+                for batch in stranger.batches((1, *benchmark.sweep_batches)):
+                    yield Candidate(stranger, plugin(), threads, batch)  # type: ignore[arg-type]
+
+
+def _failure(aside: Aside, one: Candidate) -> NotBenched | None:
+    """Why it cannot be measured, tried aside."""
+    try:
+        aside.do(attempt, one)
+    except EdgewrightError as error:
+        return NotBenched(file=one.stranger.name, runtime=one.runtime.kind, reason=error.cause)
+    return None
+
+
+def attempt(one: Candidate) -> None:
+    """In the process aside: open it and call it.
+
+    Raises:
+        UsageError: its answer is not a row of numbers an image.
+    """
+    session, x_NCHW = one.runtime.open(one.stranger.artifact, one.threads), one.x_NCHW()
+    try:
+        answer = session(x_NCHW)  # type: ignore[arg-type]
+    except Exception as error:
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise UsageError(f"{one.label} does not answer to {_text(x_NCHW.shape)}: {why[-1]}") from error
+    if answer.ndim != 2 or len(answer) != one.batch:
+        raise UsageError(f"{one.label} gives {_text(answer.shape)}; a classifier gives N×K, K numbers an image")
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def measure(able: Sequence[Candidate], benchmark: Benchmark, progress: Progress) -> Timings:
+    """In the process aside: time them all."""
+    keep_freed_memory()
+    openers: list[Callable[[], Timer]] = [partial(Candidate.open, one) for one in able]
+    return measure_latency(openers, benchmark, progress=progress)
+
+
+def _concluded(
+    able: Sequence[Candidate], timings: Timings, benchmark: Benchmark, failures: Sequence[NotBenched]
+) -> Bench:
+    return Bench(
+        machine=machine_facts(),
+        versions=versions(),
+        benchmark=benchmark.model_dump(mode="json"),
+        conditions=timings.conditions(0),
+        rows=tuple(_row(one, latency, benchmark) for one, latency in zip(able, summarize(timings, 0), strict=True)),
+        failures=tuple(dict.fromkeys(failures)),
+    )
+
+
+def _row(one: Candidate, latency: Latency, benchmark: Benchmark) -> Benched:
+    artifact, x_NCHW = one.stranger.artifact, one.x_NCHW()
+    starts = [
+        cold_start(one.runtime, artifact, x_NCHW, one.threads)  # type: ignore[arg-type]
+        for _ in range(benchmark.cold_starts)
+    ]
+    return Benched(
+        file=one.stranger.name,
+        runtime=one.runtime.kind,
+        threads=one.threads,
+        batch=one.batch,
+        input=x_NCHW.shape,
+        latency=latency,
+        images_per_s=1e3 * one.batch / latency.p50_ms.value,
+        file_bytes=artifact.bytes,
+        compressed_bytes=compressed_bytes(artifact.path),
+        footprint=summary(starts),
+    )

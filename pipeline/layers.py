@@ -1,0 +1,49 @@
+"""Each operator of a file: its share of the time, from the runtime's profile, and its int8 noise."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.artifact import Artifact
+from pipeline.aside import Crashed
+from pipeline.assess import Answered
+from pipeline.execute import Workshop
+from pipeline.model import Model
+from pipeline.quantizers.noise import layer_noise
+from pipeline.results import Layer
+from pipeline.runtime import Kernel, Runtime
+
+NOISE_IMAGES = 4
+# What exporters and runtimes add to the name that a layer has in the captured network.
+ADDED = re.compile(r"^node_|_token_\d+$")
+
+
+def layers_of(shop: Workshop, item: Answered, model: Model, threads: int) -> tuple[Layer, ...]:
+    """The operators in the order they ran; none where the runtime keeps no profile.
+
+    Args:
+        model: what the file was exported from.
+    """
+    validation = shop.data.splits.validation.normalized_as(model.spec)
+    try:
+        kernels = shop.aside.do(profile, item.runtime, item.artifact, validation.x_NCHW(0, 1), threads)
+    except Crashed as error:
+        shop.warn(f"{item.label} cannot be profiled: {error.cause}")
+        return ()
+    noise = layer_noise(model, validation.x_NCHW(0, NOISE_IMAGES)) if kernels and model.integer else {}
+    total = sum(kernel.ms for kernel in kernels)
+    return tuple(
+        Layer(
+            name=(name := ADDED.sub("", kernel.name)),
+            kernel=kernel.kernel,
+            ms=round(kernel.ms, 5),
+            share=round(kernel.ms / total, 5),
+            sqnr_db=noise.get(name),
+        )
+        for kernel in kernels
+    )
+
+
+def profile(runtime: Runtime, artifact: Artifact, x_1CHW: object, threads: int) -> tuple[Kernel, ...]:
+    """In the process aside."""
+    return runtime.profile(artifact, x_1CHW, threads)  # type: ignore[arg-type]
