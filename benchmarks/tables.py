@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from benchmarks.machine import RESULTS_ROOT
+from benchmarks.peers import record
 from pipeline.report.tables import markdown, markdown_table
 from pipeline.results import RESULTS, Results, read_results
 
@@ -54,14 +55,20 @@ def results_page() -> str:
     """``results/README.md``: the figures and the whole table of each machine's runs."""
     parts = ["# Results", "", "Generated from the JSON in this folder by `python -m benchmarks.tables`."]
     for path in sorted(RESULTS_ROOT.glob("*/*.json")):
-        parts += ["", f"## {path.parent.name}: {path.stem}", ""]
-        parts += [markdown(read_results(path)) if path.name.endswith(RESULTS) else figures(path)]
+        parts += ["", f"## {path.parent.name}: {path.stem}", "", shown(path)]
     return "\n".join(parts) + "\n"
+
+
+def shown(path: Path) -> str:
+    """A committed record as Markdown, by what it is a record of."""
+    if path.name == record.NAME:
+        return record.markdown(record.read(path))
+    return markdown(read_results(path)) if path.name.endswith(RESULTS) else figures(path)
 
 
 def figures(path: Path) -> str:
     """A record of promises as a table."""
-    record = json.loads(path.read_text())
+    kept = json.loads(path.read_text())
     rows = [
         [
             f["name"],
@@ -69,9 +76,9 @@ def figures(path: Path) -> str:
             f"{'≥' if f['at_least'] else '≤'} {f['bound']:g}",
             "yes" if f["kept"] else "NO",
         ]
-        for f in record["figures"]
+        for f in kept["figures"]
     ]
-    return f"`{record['command']}`\n\n{markdown_table(['figure', 'measured', 'promised', 'kept'], rows, ['figure'])}"
+    return f"`{kept['command']}`\n\n{markdown_table(['figure', 'measured', 'promised', 'kept'], rows, ['figure'])}"
 
 
 def write_tables() -> None:

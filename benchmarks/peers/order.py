@@ -1,0 +1,68 @@
+"""The work order: one network and its images as files, the same for every peer.
+
+float.onnx, int8.onnx      ours; batch 1, input (1, C, H, W) float32, normalized
+float.pt2                  the float network as torch.export saves it, batch 1
+network/                   the same for who builds it with ``pipeline.model.Model.load``
+calibration.npy            (N, C, H, W) float32, normalized
+test.npy, labels.npy       what accuracy is told from; image.npy is the first, to be timed
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.dataset import DataSet
+    from pipeline.model import Model
+
+LAST = "labels.npy"
+
+
+def default_models(data: DataSet) -> dict[str, Model]:
+    """EfficientNet-Lite0 and MobileNetV2 with weights that others trained on ImageNet."""
+    from benchmarks.pretrained import networks
+    from pipeline.data._root import data_root
+    from pipeline.stage import Context
+
+    models = {}
+    for known in networks()["imagenet"]:
+        weights = str(data_root() / "weights" / known.file)
+        family = known.family.model_copy(update={"weights": weights})
+        models[type(family).__name__] = family(None, Context(data.splits))
+    return models
+
+
+def prepare(model: Model, data: DataSet, order: Path, images: int) -> None:
+    """Write the order for the first ``images`` test images; one that is whole is left as it is."""
+    import numpy as np
+
+    if (order / LAST).is_file():
+        return
+    (order / "network").mkdir(parents=True, exist_ok=True)
+    model.save(order / "network")
+    _files(model, data, order)
+    test = data.test.normalized_as(model.spec)
+    x_NCHW = test.x_NCHW(0, images)
+    np.save(order / "test.npy", x_NCHW)
+    np.save(order / "image.npy", x_NCHW[:1])
+    np.save(order / LAST, test.labels_N[:images])
+
+
+def _files(model: Model, data: DataSet, order: Path) -> None:
+    """Our own files, the exported program, and the calibration images."""
+    import numpy as np
+    import torch
+
+    from pipeline.exporters.onnx import ExportOnnx
+    from pipeline.quantizers.post_training import PostTraining
+    from pipeline.stage import Context
+
+    splits = data.splits.normalized_as(model.spec)
+    context = Context(splits)
+    np.save(order / "calibration.npy", splits.calibration.x_NCHW())
+    with torch.no_grad():
+        program = torch.export.export(model.module, (torch.zeros(1, *model.spec.shape),))
+    torch.export.save(program, order / "float.pt2")
+    ExportOnnx().write(model, order / "float.onnx")
+    ExportOnnx().write(PostTraining()(model, context), order / "int8.onnx")

@@ -1,0 +1,66 @@
+"""What a peer is: a module with these names, that imports its packages in its functions only."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # x_NCHW -> logits_NK
+
+# The first is what all others are compared with.
+PEERS = (
+    "ours",
+    "onnxruntime_quantizer",
+    "openvino_nncf",
+    "executorch",
+    "litert",
+    "torch_eager",
+    "torch_compile",
+    "torch_pruning",
+)
+FLOAT, INT8, PRUNED = "float", "int8", "pruned"
+
+
+class Made(NamedTuple):
+    """A file (or folder) that a peer made.
+
+    Attributes:
+        file: what ``open`` takes.
+        note: what a reader of its row should know.
+    """
+
+    file: Path
+    note: str = ""
+
+
+class Peer(Protocol):
+    """One tool's way from a float network to answers.
+
+    Attributes:
+        TITLE: tool and runtime, for the table.
+        ENVIRONMENT: its requirements are ``requirements/<ENVIRONMENT>.txt``.
+        PACKAGES: distributions whose versions belong in the record.
+        PRECISIONS: what it makes.
+    """
+
+    TITLE: str
+    ENVIRONMENT: str
+    PACKAGES: tuple[str, ...]
+    PRECISIONS: tuple[str, ...]
+
+    def make(self, order: Path, out: Path, precision: str, /) -> Made:
+        """Make the file of one precision in the folder ``out`` from the work order (see ``order.py``)."""
+
+    def open(self, path: Path, threads: int, /) -> Session:
+        """What was made, ready to answer one image a call."""
+
+
+def load(name: str) -> Peer:
+    """A peer by name: a file of this folder, or any module's dotted name."""
+    return cast("Peer", importlib.import_module(name if "." in name else f"{__package__}.{name}"))
