@@ -26,11 +26,9 @@ from rich.console import Console
 
 from benchmarks.figure import Figure, tell
 from benchmarks.machine import keep
-from benchmarks.suite import SUITES
+from benchmarks.suite import run_suite
 from pipeline.measure.latency import Timer, measure_latency, timer
 from pipeline.progress import shown
-from pipeline.run import run
-from pipeline.settings import resolve
 from pipeline.study import Benchmark
 
 if TYPE_CHECKING:
@@ -105,12 +103,10 @@ def looped(call: Callable[[], object], calls: int) -> list[float]:
 
 def agreement_figures() -> Iterator[Figure]:
     """The suite ``quick``, timed twice."""
-    study = resolve(str(SUITES / "quick.yaml"))
-    first = run(study)
+    first = run_suite("quick")
     keep("quick", first)
     # Another limit is another key: everything but latency is found in the store.
-    longer = study.benchmark.model_copy(update={"seconds": study.benchmark.seconds + 1})
-    second = run(study.model_copy(update={"benchmark": longer}))
+    second = run_suite("quick", "--set", f"benchmark.seconds={first.benchmark['seconds'] + 1}")
     agreed = [agree(a, b) for a, b in zip(pairs(first), pairs(second), strict=True)]
     share = 100 * sum(agreed) / len(agreed)
     yield Figure(
@@ -138,7 +134,7 @@ def agree(first: tuple[float, float], second: tuple[float, float]) -> bool:
 
 def mobile_figures() -> Iterator[Figure]:
     """Twelve variants on three runtimes."""
-    results = run(resolve(str(SUITES / "mobile.yaml")))
+    results = run_suite("mobile")
     keep("mobile", results)
     seen = results.conditions
     yield Figure(f"mobile: {len(results.variants)} variants measured, seconds", seen.seconds, 600)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.artifact import Artifact
 from pipeline.aside import Crashed
-from pipeline.assess import Answered
+from pipeline.assess import Answered, Arrays
 from pipeline.execute import Workshop
+from pipeline.measure.machine import cpu_name
 from pipeline.model import Model
 from pipeline.quantizers.noise import layer_noise
 from pipeline.results import Layer
 from pipeline.runtime import Kernel, Runtime
+from pipeline.spec import key_of
 
 NOISE_IMAGES = 4
 # What exporters and runtimes add to the name that a layer has in the captured network.
@@ -24,15 +28,26 @@ def layers_of(shop: Workshop, item: Answered, model: Model, threads: int) -> tup
     Args:
         model: what the file was exported from.
     """
-    validation = shop.data.splits.validation.normalized_as(model.spec)
-    try:
+    key = key_of([item.key, "operators", threads, cpu_name()])
+
+    def make() -> tuple[Arrays, Mapping[str, Any]]:
+        validation = shop.data.splits.validation.normalized_as(model.spec)
         kernels = shop.aside.do(profile, item.runtime, item.artifact, validation.x_NCHW(0, 1), threads)
+        noise = layer_noise(model, validation.x_NCHW(0, NOISE_IMAGES)) if kernels and model.integer else {}
+        return Arrays({}), {"layers": [layer.model_dump() for layer in combined(kernels, noise)]}
+
+    try:
+        entry = shop.cached(key, f"operators of {item.label}", item.artifact.manifest.recipe, make)
     except Crashed as error:
-        shop.warn(f"{item.label} cannot be profiled: {error.cause}")
+        shop.warn(f"{error.cause}; the report does without")
         return ()
-    noise = layer_noise(model, validation.x_NCHW(0, NOISE_IMAGES)) if kernels and model.integer else {}
-    total = sum(kernel.ms for kernel in kernels)
-    return tuple(
+    return tuple(Layer.model_validate(plain) for plain in entry.facts["layers"])
+
+
+def combined(kernels: Sequence[Kernel], noise: Mapping[str, float]) -> list[Layer]:
+    """Each kernel with its share, and the noise of the layer it was made from."""
+    total = sum(kernel.ms for kernel in kernels) or 1.0  # a profile counts whole microseconds
+    return [
         Layer(
             name=(name := ADDED.sub("", kernel.name)),
             kernel=kernel.kernel,
@@ -41,7 +56,7 @@ def layers_of(shop: Workshop, item: Answered, model: Model, threads: int) -> tup
             sqnr_db=noise.get(name),
         )
         for kernel in kernels
-    )
+    ]
 
 
 def profile(runtime: Runtime, artifact: Artifact, x_1CHW: object, threads: int) -> tuple[Kernel, ...]:

@@ -97,7 +97,8 @@ def loaded(study: Study, console: Console) -> DataSet:
 def make_all(shop: Workshop, study: Study) -> tuple[list[Answered], list[Failure]]:
     """Every artifact of the study, with its answers on each runtime that opens its format, or why there are none."""
     steps = [(step, runtimes_of(study, step)) for step in plan(study, shop.data.digest)]
-    shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + 1 + bool(study.benchmark.cold_starts)
+    measuring = 2 + bool(study.benchmark.cold_starts)  # latency, and the operators of what is recommended
+    shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + measuring
     answered: list[Answered] = []
     failures: list[Failure] = []
     for number, (step, runtimes) in enumerate(steps):
@@ -129,11 +130,14 @@ def measure_all(shop: Workshop, study: Study, answered: list[Answered], failures
     reference = reference_of(study, answered)
     try:
         timed = time_all(shop, study, answered, reference)
-    except Crashed as error:
+    except Crashed:
         lost = crashing(shop, study, answered)
         if not lost:
             raise
-        found = [failed(shop, answered[i].artifact, answered[i].runtime, error.cause) for i in lost]
+        found = [
+            failed(shop, answered[i].artifact, answered[i].runtime, f"{answered[i].label}, while it was timed: {cause}")
+            for i, cause in lost.items()
+        ]
         left = [item for index, item in enumerate(answered) if index not in lost]
         return measure_all(shop, study, left, [*failures, *found])
     return Measured(study, shop.data, answered, timed, footprints(shop, study, answered), failures)

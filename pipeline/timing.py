@@ -121,19 +121,20 @@ def _images(shop: Workshop, entrants: Sequence[Entrant]) -> NDArray[np.uint8]:
     return fitted_NHWC[np.arange(most) % len(fitted_NHWC)]
 
 
-def crashing(shop: Workshop, study: Study, answered: Sequence[Answered]) -> list[int]:
-    """Which variants kill the process that calls them, each tried alone."""
+def crashing(shop: Workshop, study: Study, answered: Sequence[Answered]) -> dict[int, str]:
+    """Which variants kill the process that calls them, each tried alone, and of what it died."""
     asked, _ = entrants_of(answered, study.benchmark)
     images = _images(shop, asked)
-    return sorted({entrant.variant for entrant in asked if _crashes(shop, entrant, images)})
+    causes = {entrant.variant: cause for entrant in asked if (cause := _crash(shop, entrant, images))}
+    return dict(sorted(causes.items()))
 
 
-def _crashes(shop: Workshop, entrant: Entrant, fitted_NHWC: NDArray[np.uint8]) -> bool:
+def _crash(shop: Workshop, entrant: Entrant, fitted_NHWC: NDArray[np.uint8]) -> str:
     try:
         shop.aside.do(attempt, entrant, fitted_NHWC)
-    except Crashed:
-        return True
-    return False
+    except Crashed as error:
+        return error.cause
+    return ""
 
 
 def measure(

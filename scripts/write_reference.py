@@ -1,4 +1,4 @@
-"""Writes docs/reference.md and docs/results.schema.json from the code: python scripts/write_reference.py."""
+"""Writes docs/reference.md and the schemas of docs/ from the code: python scripts/write_reference.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import errors
+from pipeline.bench import Bench
 from pipeline.errors import EdgewrightError
 from pipeline.plugin import Plugin, discover, room_plugins
 from pipeline.report.tables import markdown_table
@@ -19,7 +20,8 @@ from pipeline.stage import Stage
 from pipeline.study import Benchmark, Study
 
 DOCS = Path(__file__).parent.parent / "docs"
-REFERENCE, SCHEMA = DOCS / "reference.md", DOCS / "results.schema.json"
+REFERENCE = DOCS / "reference.md"
+SCHEMAS: dict[Path, type[Value]] = {DOCS / "results.schema.json": Results, DOCS / "bench.schema.json": Bench}
 HEADERS = ("field", "type", "default", "range", "meaning")
 STAGE_ROOMS = {
     "models": "Models",
@@ -38,7 +40,8 @@ In YAML a plug-in is its name, or its name with fields: `Train` or `Train: {epoc
 RESULTS = f"""## results.json
 
 Schema version {SCHEMA_VERSION}. Every field with its type and meaning: [results.schema.json](results.schema.json). A
-program refuses a later version than it knows. What the fields are good for: [how-to](how-to.md#read-resultsjson)."""
+program refuses a later version than it knows. What the fields are good for: [how-to](how-to.md#read-resultsjson).
+What `edgewright bench --json` prints: [bench.schema.json](bench.schema.json)."""
 BLUEPRINTS = """## Blueprints
 
 How a stored network is rebuilt. The program writes these into its store; a study never names them."""
@@ -55,9 +58,9 @@ def reference() -> str:
     return "\n\n".join([*blocks, "## Exit codes", exit_codes(), RESULTS]) + "\n"
 
 
-def schema() -> str:
-    """JSON Schema of ``results.json``."""
-    return json.dumps(Results.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+def schema(cls: type[Value]) -> str:
+    """JSON Schema of what a file, or ``--json``, holds."""
+    return json.dumps(cls.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def plugin(cls: type[Plugin]) -> str:
@@ -142,7 +145,8 @@ def exit_codes() -> str:
 
 def main() -> None:
     REFERENCE.write_text(reference(), encoding="utf-8")
-    SCHEMA.write_text(schema(), encoding="utf-8")
+    for path, cls in SCHEMAS.items():
+        path.write_text(schema(cls), encoding="utf-8")
 
 
 if __name__ == "__main__":

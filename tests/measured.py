@@ -42,6 +42,7 @@ class Case:
     parent: str = ""
     format: str = "onnx"
     integer: bool = False
+    batch: int = 1
 
 
 def samples() -> Samples:
@@ -62,7 +63,7 @@ def logits(right: int) -> np.ndarray:
     return np.eye(CLASSES, dtype=np.float32)[answered_N]
 
 
-def study_of(cases: tuple[Case, ...], budget: dict[str, Any]) -> Study:
+def study_of(cases: tuple[Case, ...], budget: dict[str, Any], benchmark: dict[str, Any] | None = None) -> Study:
     recipes: dict[str, Any] = {
         case.recipe: [{"after": case.parent}, "Train"] if case.parent else ["MobileNetV3"] for case in cases
     }
@@ -76,6 +77,7 @@ def study_of(cases: tuple[Case, ...], budget: dict[str, Any]) -> Study:
             "exports": [{"onnx": "ExportOnnx", "pt2": "ExportPt2"}[name] for name in formats],
             "runtimes": [RUNTIMES[name].kind for name in formats],
             "budget": budget,
+            "benchmark": benchmark or {},
         }
     )
 
@@ -89,7 +91,7 @@ def answered(case: Case, folder: Path) -> Answered:
         format=case.format,
         file="model",
         integer=case.integer,
-        batch=1,
+        batch=case.batch,
         input=SPEC,
         classes=tuple("abcd"),
         params=12,

@@ -21,20 +21,25 @@ LEVELS = """
 errors
 spec hush memory
 signals progress files ranks
+aside
 plugin images
 dataset
 model artifact
 stage runtime
-results study
-folding store
+results study predictions
+folding store stranger
 measure rewrites
 data models trainers pruners quantizers exporters runtimes studies
+bench self_test
 report bundle
 plan
 execute assess
+layers timing
+recommend
 conclude
+deliver
 run inventory settings
-doctor
+doctor verbs
 cli
 __main__
 """
@@ -50,7 +55,7 @@ HOMES = {
     "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/"),
     "openvino": ("pipeline/runtimes/open_vino.py",),
     "sklearn": ("pipeline/data/digits.py",),
-    "PIL": ("pipeline/data/_decode.py", "pipeline/bundle/"),
+    "PIL": ("pipeline/data/_decode.py", "pipeline/bundle/", "pipeline/report/mistakes.py"),
     "matplotlib": ("pipeline/report/",),
     "jinja2": ("pipeline/report/",),
     "torchvision": (
@@ -58,10 +63,10 @@ HOMES = {
         "pipeline/data/",
     ),
     "torchao": ("pipeline/quantizers/", "pipeline/exporters/_integer_torch.py", "pipeline/runtimes/eager.py"),
-    "typer": ("pipeline/cli.py",),
+    "typer": ("pipeline/cli.py", "pipeline/verbs.py"),
     "torch.ao": ("pipeline/exporters/_integer_torch.py",),
     "torch.jit": ("pipeline/exporters/torchscript.py", "pipeline/runtimes/torchscript.py"),
-    "pickle": (),
+    "pickle": ("pipeline/aside.py",),
 }
 HEAVY = [
     "torch",

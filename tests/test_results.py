@@ -43,3 +43,10 @@ def test_damage_is_named_by_field(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is damaged: .*data") as caught:
         read_results(written(tmp_path, json.dumps(LEAST)))
     assert len(caught.value.lines()) <= 6
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_earlier_results_are_no_longer_read(version: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"schema version {version}, which is no longer read") as caught:
+        read_results(written(tmp_path, json.dumps({**LEAST, "schema_version": version})))
+    assert "run the study again" in caught.value.fix

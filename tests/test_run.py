@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import threading
@@ -15,17 +14,18 @@ import yaml
 from faults import contents, flip_bit
 from report.example import example_results
 from rich.console import Console
-from tiny_run import TinyRun, copied, finished, study
+from tiny_run import TinyRun, again, changed, copied, done, finished, study
 
 from pipeline.artifact import MANIFEST, Artifact
 from pipeline.aside import Aside
 from pipeline.bundle.verify import verify_folder
+from pipeline.deliver import bundled, remove_stale
 from pipeline.errors import CorruptFile, FolderBusy, Interrupted
 from pipeline.files import folder_lock
 from pipeline.results import RESULTS, Results, Variant, read_results
-from pipeline.run import bundled, remove_stale, run
+from pipeline.run import run
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-from pipeline.study import Study, read_study
+from pipeline.study import read_study
 from pipeline.trainers import supervised
 
 EXPECTED = {"results.json", "report.html", "predictions.npz", "results.csv", "results.md"}
@@ -50,21 +50,6 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("trained again")
 
     monkeypatch.setattr(supervised, "fit", forbidden)
-
-
-def changed(**changes: Any) -> Study:
-    return read_study({**study(), **changes})
-
-
-def again(out: Path, **changes: Any) -> tuple[Results, str]:
-    """The results of running a changed study in ``out``, and what was said meanwhile."""
-    console = Console(file=io.StringIO(), width=200)
-    results = run(changed(**changes), out, threads=1, device="cpu", console=console)
-    return results, console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def done(results: Results) -> list[str]:
-    return [record.label for record in results.stages if record.status == "done"]
 
 
 def delivered(out: Path) -> dict[str, bytes]:
@@ -94,8 +79,8 @@ def test_the_numbers_are_those_of_the_delivered_files(tiny: TinyRun) -> None:
 def test_running_again_does_nothing_again(tiny: TinyRun) -> None:
     before, (results, said) = read_results(tiny.out), again(tiny.out)
     assert done(results) == []
-    assert said.count(" cached") == 9
-    assert results.variants == before.variants
+    assert said.count(" cached") == 10
+    assert (results.variants, results.layers) == (before.variants, before.layers)
     assert results.recommendation == before.recommendation
     assert verify_folder(tiny.out)
 

@@ -58,6 +58,23 @@ def middles(teachers: list[str]) -> st.SearchStrategy[Stage]:
     return st.one_of(train, prune, distill)
 
 
+COUNTS = st.integers(1, 99)
+BENCHMARKS = st.builds(
+    Benchmark,
+    precision=st.floats(0.001, 0.999),
+    seconds=POSITIVE,
+    sittings=st.integers(4, 99),
+    rounds=COUNTS,
+    calls=COUNTS,
+    threads=COUNTS,
+    sweep_threads=st.lists(COUNTS, max_size=3).map(tuple),
+    sweep_batches=st.lists(COUNTS, max_size=3).map(tuple),
+    cold_starts=st.integers(0, 9),
+    least_calls=st.integers(0, 2000),
+    least_seconds=st.floats(0, 100),
+)
+
+
 @st.composite
 def recipes(draw: st.DrawFn) -> tuple[Recipe, ...]:
     names = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
@@ -86,7 +103,7 @@ def studies(draw: st.DrawFn) -> Study:
         runtimes=(OnnxRuntime(), TorchScript(), Eager()),
         seed=draw(st.integers(0, 2**31 - 1)),
         budget=draw(st.builds(Budget, max_drop=st.floats(0, 1), max_latency_ms=st.none() | POSITIVE)),
-        benchmark=draw(st.builds(Benchmark, rounds=st.integers(5, 99), seconds=POSITIVE)),
+        benchmark=draw(BENCHMARKS),
     )
 
 
@@ -157,7 +174,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a runtime of another format": ({"runtimes": ["onnxruntime", "eager"]}, "eager runs pt2, which nothing exports"),
     "an unknown data set": ({"data": "digit"}, "did you mean 'digits'"),
     "a negative seed": ({"seed": -1}, "seed"),
-    "too few rounds": ({"benchmark": {"rounds": 2}}, "rounds"),
+    "no round": ({"benchmark": {"rounds": 0}}, "rounds"),
+    "too few sittings": ({"benchmark": {"sittings": 3}}, "sittings"),
+    "not precise at all": ({"benchmark": {"precision": 1.0}}, "precision"),
+    "no threads in a sweep": ({"benchmark": {"sweep_threads": [2, 0]}}, "sweep_threads"),
+    "fewer than no cold starts": ({"benchmark": {"cold_starts": -1}}, "cold_starts"),
     "an unknown budget": ({"budget": {"max_size": 3}}, "unknown key"),
 }
 

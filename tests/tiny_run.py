@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import copy
+import io
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
+from pipeline.results import Results
+from pipeline.run import run
+from pipeline.study import Study, read_study
 
 STUDY: dict[str, Any] = {
     "name": "tiny",
@@ -74,3 +79,18 @@ def copied(folder: Path) -> TinyRun:
     done = finished()
     shutil.copytree(done.out, folder / "out")
     return TinyRun(Path(shutil.copy(done.file, folder)), folder / "out", done.said)
+
+
+def changed(**changes: Any) -> Study:
+    return read_study({**study(), **changes})
+
+
+def again(out: Path, **changes: Any) -> tuple[Results, str]:
+    """The results of running a changed study in ``out``, and what was said meanwhile."""
+    console = Console(file=io.StringIO(), width=200)
+    results = run(changed(**changes), out, threads=1, device="cpu", console=console)
+    return results, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def done(results: Results) -> list[str]:
+    return [record.label for record in results.stages if record.status == "done"]

@@ -64,12 +64,12 @@ class Timings:
         return calm if len(calm) >= LEAST_SITTINGS else self.sittings
 
     def _disturbed(self) -> list[str]:
-        calm = sum(not sitting.seen.disturbed for sitting in self.sittings)
-        if calm >= LEAST_SITTINGS:
+        disturbed, total = [sitting.seen for sitting in self.sittings if sitting.seen.disturbed], len(self.sittings)
+        if total - len(disturbed) >= LEAST_SITTINGS:
             return []
-        others, steal = (_median([getattr(s.seen, name) for s in self.sittings]) for name in ("others", "steal"))
+        others, steal = (_median([getattr(seen, name) for seen in disturbed]) for name in ("others", "steal"))
         found = f"other processes used {others:.1f} cores, and the host took {steal:.0%} of the time"
-        return [f"{found}: {len(self.sittings) - calm} of {len(self.sittings)} sittings were disturbed"]
+        return [f"{found}, while {len(disturbed)} of {total} sittings were disturbed"]
 
     def _drifted(self) -> list[str]:
         drift = self.drift

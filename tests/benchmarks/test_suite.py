@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,13 +53,11 @@ def test_one_command_runs_a_suite_and_keeps_its_results(tmp_path: Path, monkeypa
     monkeypatch.setattr(tables, "RESULTS_ROOT", results)
     monkeypatch.setattr(tables, "README", _readme(tmp_path))
     monkeypatch.setattr(tables, "quickstart_results", lambda: next(results.glob("*/tiny-results.json")))
-    monkeypatch.setattr(sys, "argv", ["suite", "tiny", "--threads", "1"])
-    assert suite.main() == 0
+    assert suite.main(["tiny", "--threads", "1", "--quiet"]) == 0
     [kept] = results.glob("*/tiny-results.json")
     assert read_results(kept) == read_results(tmp_path / "exported" / "tiny")
     assert f"{kept.parent.name}: tiny-results" in (results / "README.md").read_text()
-    monkeypatch.setattr(sys, "argv", ["suite", "tiny", "--set", "nothing.here=1"])
-    assert suite.main() == 2
+    assert suite.main(["tiny", "--set", "nothing.here=1"]) == 2
 
 
 def _readme(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.artifact import Artifact
 from pipeline.dataset import DataSet
-from pipeline.results import Difference, Interval, Latency, Parity, Variant
+from pipeline.results import Conditions, Difference, Interval, Latency, Parity, Variant
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Made:
     artifact: Artifact
     data: DataSet
     session: Callable[[Any], Any]
+
+
+CONDITIONS = Conditions(
+    seconds=9.0, sittings=4, set_aside=0, others=0.0, steal=0.0, drift=1.0, precision=0.02, energy="not available"
+)
 
 
 def variant(**changes: Any) -> Variant:
@@ -40,12 +45,21 @@ def variant(**changes: Any) -> Variant:
         "versus_reference": Difference(difference=one, p_value=1.0, only_reference=0, only_variant=0),
         "latency": Latency(
             p50_ms=Interval(value=0.321, low=0.3, high=0.35),
-            p90_ms=0.4,
+            p90_ms=Interval(value=0.4, low=0.38, high=0.43),
+            p99_ms=Interval(value=0.5, low=0.45, high=0.6),
+            mean_ms=Interval(value=0.33, low=0.32, high=0.34),
             ratio=Interval(value=1.87, low=1.8, high=1.95),
             verdict="faster",
-            rounds_ms=(0.3, 0.32),
+            sittings_ms=(0.3, 0.32),
+            calls=120,
+            openings=4,
+            warm_up_calls=8,
         ),
+        "per_class": (0.9,) * 10,
+        "calibration_error": 0.02,
+        "agreement": 0.99,
         "file_bytes": 1_234_567,
+        "compressed_bytes": 1_111_111,
         "params": 98_765,
         "macs": 4_321_000,
         "parity": Parity(images=32, max_difference=0.0, scale=1.0, agreement=1.0, sqnr_db=120.0),

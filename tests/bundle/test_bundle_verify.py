@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bundle_kit import Made, variant
+from bundle_kit import CONDITIONS, Made, variant
 
 from pipeline.artifact import read_manifest
 from pipeline.bundle.checksums import read_sums, sums_of
@@ -48,6 +48,7 @@ def study(made: Made, tmp_path: Path) -> Path:
         variants=variants,
         stages=(),
         recommendation=Recommendation(variant=0, sentence="ship it"),
+        conditions=CONDITIONS,
     )
     (root / "results.json").write_text(results.model_dump_json())
     return root
@@ -129,7 +130,7 @@ def test_a_whole_artifact_missing_from_a_study_is_named(study: Path) -> None:
 
 
 def test_damaged_results_are_named(study: Path) -> None:
-    (study / "results.json").write_text('{"schema_version": 1}')
+    (study / "results.json").write_text('{"schema_version": 2}')
     with pytest.raises(CorruptFile, match=r"results.json is damaged"):
         verify_folder(study)
 

@@ -168,7 +168,7 @@ def test_where_too_few_are_calm_the_result_is_unstable(clock: Clock) -> None:
     assert len(timings.counting) == len(timings.sittings) == 12
     [reason] = timings.unstable
     assert reason == (
-        "other processes used 1.5 cores, and the host took 2% of the time: 9 of 12 sittings were disturbed"
+        "other processes used 1.5 cores, and the host took 2% of the time, while 9 of 12 sittings were disturbed"
     )
     assert [one.verdict for one in summarize(timings, 0)] == ["reference", "unstable"]
     assert timings.conditions(0).unstable == timings.unstable

@@ -6,12 +6,24 @@ import getpass
 import json
 import os
 import platform
+import subprocess
+import sys
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
+import measuring_kit
 import pytest
 
-from pipeline.measure.machine import FEATURES, cpu_flags, cpu_name, machine_facts, usable_cores, versions
+from pipeline.measure.machine import (
+    FEATURES,
+    cpu_flags,
+    cpu_name,
+    machine_facts,
+    measuring_alone,
+    usable_cores,
+    versions,
+)
 
 X86 = (
     "processor\t: 0\nmodel name\t: A CPU: 2 GHz\nflags\t: fpu avx2 avx512_vnni\n\nprocessor\t: 1\nmodel name\t: B CPU\n"
@@ -79,3 +91,21 @@ def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -
 def test_versions_of_what_is_installed() -> None:
     assert versions(["numpy", "no-such-distribution"]) == {"numpy": version("numpy")}
     assert {"edgewright", "torch", "onnxruntime"} <= versions().keys()
+
+
+def test_two_processes_never_measure_at_once(tmp_path: Path) -> None:
+    lock, told = tmp_path / "lock", [tmp_path / str(index) for index in range(2)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, measuring_kit.__file__, lock]
+    started = [subprocess.Popen([*command, file], env=environment) for file in told]
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    times = [tuple(map(float, line.split())) for file in told for line in file.read_text().splitlines()]
+    assert len(times) == 2 * measuring_kit.TURNS
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(sorted(times)))
+
+
+def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(RuntimeError), measuring_alone(tmp_path / "lock"):
+            raise RuntimeError
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666  # anybody's

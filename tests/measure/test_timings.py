@@ -146,3 +146,10 @@ def test_energy_is_of_the_calls_that_count() -> None:
 )
 def test_verdicts(low: float, high: float, expected: str) -> None:
     assert verdict(Interval(value=1.0, low=low, high=high)) == expected
+
+
+def test_what_disturbed_is_told_of_the_disturbed_sittings() -> None:
+    calm, disturbed = timings(of(1.0, 2.0)), timings(of(1.0, 2.0), DISTURBED)
+    found = Timings((*calm.sittings[:3], disturbed.sittings[0]), calm.openings_V, 1.0, "none")
+    [reason] = found.unstable
+    assert reason.startswith("other processes used 1.5 cores, and the host took 2% of the time, while 1 of 4")

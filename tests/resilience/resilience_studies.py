@@ -110,7 +110,8 @@ def done(out: Path) -> list[str]:
 
 def stored(out: Path, name: str) -> Path:
     """The file of that name in the store that is made again soonest."""
-    holders = [entry for entry in entries(out).values() if (entry.folder / name).is_file()]
+    told = {record.key for record in read_results(out).stages}
+    holders = [entry for key, entry in entries(out).items() if key in told and (entry.folder / name).is_file()]
     if name != "model.onnx":  # exporting it takes longest
         holders = [entry for entry in holders if not (entry.folder / "model.onnx").exists()]
     return min(holders, key=lambda entry: entry.seconds).folder / name

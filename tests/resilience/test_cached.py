@@ -15,14 +15,14 @@ def test_nothing_changed(quick: Finished, tmp_path: Path) -> None:
     command = finish(quick.study, out)
     lines = [line for line in command.stderr.splitlines() if line.startswith("[")]
     assert done(out) == []
-    assert len(lines) == 9
+    assert len(lines) == 10
     assert all("  cached" in line for line in lines)
     assert artifact_bytes(out) == artifact_bytes(quick.out)
 
 
 def test_only_the_benchmark_changed(quick: Finished, tmp_path: Path) -> None:
     out = quick.copy(tmp_path / "out")
-    finish(written(tmp_path / "study.yaml", changed(QUICK, "benchmark", "rounds", to=6)), out)
+    finish(written(tmp_path / "study.yaml", changed(QUICK, "benchmark", "rounds", to=3)), out)
     [only] = done(out)
     assert only.startswith(LATENCY)
 

@@ -96,7 +96,7 @@ def undelivered(quick: Finished, other: Finished, out: Path, missing: bool) -> P
 
 
 def latency_key(run: Finished) -> str:
-    [key] = [key for key, entry in entries(run.out).items() if "rounds" in entry.facts]
+    [key] = [key for key, entry in entries(run.out).items() if "sittings" in entry.facts]
     return key
 
 

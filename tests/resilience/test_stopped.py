@@ -6,8 +6,9 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-from resilience_kit import finish, started
+from resilience_kit import LIMIT_S, Command, finish, started, until
 from resilience_studies import QUICK, Finished, changed, done, entries, temporaries, weights, written
 
 from pipeline.errors import MAX_LINES
@@ -63,3 +64,32 @@ def test_stopped_between_stages(quick: Finished, tmp_path: Path) -> None:
     finish(quick.study, out)
     assert weights(out) == weights(quick.out)
     assert temporaries(out) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_stopped_while_measuring(number: int, code: int, quick: Finished, tmp_path: Path) -> None:
+    """The process in which files are opened ends too: at once, or with the next thing it says."""
+    endless = {**QUICK["benchmark"], "sittings": 10_000, "precision": 1e-9, "seconds": 600.0}
+    study, out = written(tmp_path / "study.yaml", changed(QUICK, "benchmark", to=endless)), quick.copy(tmp_path / "out")
+    before = entries(out).keys()
+    with started(study, out) as command:
+        command.wait_for("pruned · torchscript on torchscript")
+        [aside] = children(command)
+        command.send(number)
+        assert command.wait() == code
+        until(lambda: not alive(aside), LIMIT_S, command)
+    assert entries(out).keys() == before
+    assert temporaries(out) == []
+    finish(quick.study, out)
+    assert done(out) == []
+
+
+def children(command: Command) -> list[psutil.Process]:
+    """The processes of a command, once there are some."""
+    process = psutil.Process(command.process.pid)
+    until(lambda: bool(process.children()), LIMIT_S, command)
+    return process.children()
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
