@@ -11,7 +11,6 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, Arrays
 from pipeline.execute import Workshop
 from pipeline.measure.machine import cpu_name
-from pipeline.model import Model
 from pipeline.quantizers.noise import layer_noise
 from pipeline.results import Layer
 from pipeline.runtime import Kernel, Runtime
@@ -22,15 +21,12 @@ NOISE_IMAGES = 4
 ADDED = re.compile(r"^node_|_token_\d+$")
 
 
-def layers_of(shop: Workshop, item: Answered, model: Model, threads: int) -> tuple[Layer, ...]:
-    """The operators in the order they ran; none where the runtime keeps no profile.
-
-    Args:
-        model: what the file was exported from.
-    """
+def layers_of(shop: Workshop, item: Answered, threads: int) -> tuple[Layer, ...]:
+    """The operators in the order they ran; none where the runtime keeps no profile."""
     key = key_of([item.key, "operators", threads, cpu_name()])
 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
+        model = shop.model(item.model_key)
         validation = shop.data.splits.validation.normalized_as(model.spec)
         kernels = shop.aside.do(profile, item.runtime, item.artifact, validation.x_NCHW(0, 1), threads)
         noise = layer_noise(model, validation.x_NCHW(0, NOISE_IMAGES)) if kernels and model.integer else {}

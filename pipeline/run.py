@@ -149,7 +149,7 @@ def with_layers(shop: Workshop, results: Results, measured: Measured) -> Results
     if chosen is None:
         return results
     item = measured.answered[chosen]
-    layers = layers_of(shop, item, shop.model(item.model_key), measured.study.benchmark.threads)
+    layers = layers_of(shop, item, measured.study.benchmark.threads)
     return results.model_copy(update={"layers": layers})
 
 

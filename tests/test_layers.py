@@ -66,23 +66,23 @@ def item(tmp_path: Path) -> Answered:
     return answered(Case("a"), tmp_path)
 
 
-def shop(tmp_path: Path, digits: DataSet, *given: Kernel, crash: str = "") -> Workshop:
+def shop(tmp_path: Path, digits: DataSet, model: Model, *given: Kernel, crash: str = "") -> Workshop:
     store = Store(tmp_path / "store")
     store.open()
     told = Told(Crashed(crash) if crash else given)
-    return Workshop(digits, store, Console(quiet=True), StopSignal(), 0, "cpu", 1, aside=told)
+    return Workshop(digits, store, Console(quiet=True), StopSignal(), 0, "cpu", 1, aside=told, models={"m": model})
 
 
 def test_they_are_asked_for_once(tmp_path: Path, digits: DataSet, trained: Model, item: Answered) -> None:
-    made = shop(tmp_path, digits, Kernel("node_conv2d_3", "Conv", 1.0), Kernel("linear_token_7", "Gemm", 3.0))
-    first, second = (layers_of(made, item, trained, 1) for _ in range(2))
+    made = shop(tmp_path, digits, trained, Kernel("node_conv2d_3", "Conv", 1.0), Kernel("linear_token_7", "Gemm", 3.0))
+    first, second = (layers_of(made, item, 1) for _ in range(2))
     assert first == second
     assert [(layer.name, layer.kernel, layer.share) for layer in first] == [
         ("conv2d_3", "Conv", 0.25),
         ("linear", "Gemm", 0.75),
     ]
     assert made.aside.asked == 1  # type: ignore[attr-defined]
-    layers_of(made, item, trained, 2)
+    layers_of(made, item, 2)
     assert made.aside.asked == 2  # type: ignore[attr-defined]
 
 
@@ -90,12 +90,12 @@ def test_a_runtime_without_a_profile_has_no_layers(
     tmp_path: Path, digits: DataSet, int8: Model, item: Answered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layers, "layer_noise", None)
-    assert layers_of(shop(tmp_path, digits), item, int8, 1) == ()
+    assert layers_of(shop(tmp_path, digits, int8), item, 1) == ()
 
 
 def test_a_profile_that_crashes_is_told_each_time(tmp_path: Path, digits: DataSet, int8: Model, item: Answered) -> None:
-    made = shop(tmp_path, digits, crash="the runtime crashed (SIGSEGV)")
-    assert layers_of(made, item, int8, 1) == layers_of(made, item, int8, 1) == ()
+    made = shop(tmp_path, digits, int8, crash="the runtime crashed (SIGSEGV)")
+    assert layers_of(made, item, 1) == layers_of(made, item, 1) == ()
     told = "operators of a · onnx on onnxruntime: the runtime crashed (SIGSEGV); the report does without"
     assert made.warnings == [told, told]
 

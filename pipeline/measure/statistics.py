@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 RESAMPLES = 5000
 NESTED_RESAMPLES = 400
+MOST_DRAWN = 2**22  # numbers at a time
 
 
 def wilson(successes: int, trials: int) -> Interval:
@@ -94,17 +95,19 @@ def nested_intervals(ms_SRC: NDArray[np.float64], percentiles: Sequence[float], 
     rng = np.random.default_rng(seed)
     sittings, rounds = ms_SRC.shape[:2]
 
-    def facts(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.append(np.percentile(drawn, percentiles), drawn.mean())
+    def facts(drawn_BN: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack([*np.percentile(drawn_BN, percentiles, axis=1), drawn_BN.mean(axis=1)])
 
-    draws = [
-        facts(ms_SRC[rng.integers(sittings, size=(sittings, 1)), rng.integers(rounds, size=(sittings, rounds))])
-        for _ in range(NESTED_RESAMPLES)
-    ]
-    bounds = np.percentile(np.array(draws), _tails(), axis=0)
+    def drawn(count: int) -> NDArray[np.float64]:
+        sitting = rng.integers(sittings, size=(count, sittings, 1))
+        return ms_SRC[sitting, rng.integers(rounds, size=(count, sittings, rounds))].reshape(count, -1)
+
+    block = max(1, MOST_DRAWN // ms_SRC.size)
+    draws = np.concatenate([facts(drawn(min(block, NESTED_RESAMPLES - i))) for i in range(0, NESTED_RESAMPLES, block)])
+    bounds = np.percentile(draws, _tails(), axis=0)
     return [
         Interval(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
-        for value, low, high in zip(facts(ms_SRC), bounds[0], bounds[1], strict=True)
+        for value, low, high in zip(facts(ms_SRC.reshape(1, -1))[0], bounds[0], bounds[1], strict=True)
     ]
 
 
