@@ -35,7 +35,7 @@ class Benchmark(Value):
 
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.03
     seconds: Annotated[float, Field(gt=0)] = 60.0
-    sittings: Annotated[int, Field(ge=4)] = 40
+    sittings: Annotated[int, Field(ge=4)] = 200
     rounds: Positive = 5
     calls: Positive = 3
     threads: Positive = 1

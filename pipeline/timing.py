@@ -12,10 +12,10 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, Arrays
 from pipeline.execute import Workshop
 from pipeline.measure.footprint import Start, cold_start, summary
-from pipeline.measure.latency import Timer, measure_latency, timer
+from pipeline.measure.latency import MOST_WARM_UP_CALLS, Timer, measure_latency, timer
 from pipeline.measure.limit import Floor, floor
 from pipeline.measure.machine import cpu_name
-from pipeline.measure.timings import Timings
+from pipeline.measure.timings import LEAST_SITTINGS, Timings
 from pipeline.memory import keep_freed_memory
 from pipeline.progress import Progress, shown
 from pipeline.results import Footprint, Sweep
@@ -125,13 +125,15 @@ def crashing(shop: Workshop, study: Study, answered: Sequence[Answered]) -> dict
     """Which variants kill the process that calls them, each tried alone, and of what it died."""
     asked, _ = entrants_of(answered, study.benchmark)
     images = _images(shop, asked)
-    causes = {entrant.variant: cause for entrant in asked if (cause := _crash(shop, entrant, images))}
+    # As often as a measurement does at least: some die of memory that they never give back.
+    calls = MOST_WARM_UP_CALLS + LEAST_SITTINGS * study.benchmark.rounds * study.benchmark.calls
+    causes = {entrant.variant: cause for entrant in asked if (cause := _crash(shop, entrant, images, calls))}
     return dict(sorted(causes.items()))
 
 
-def _crash(shop: Workshop, entrant: Entrant, fitted_NHWC: NDArray[np.uint8]) -> str:
+def _crash(shop: Workshop, entrant: Entrant, fitted_NHWC: NDArray[np.uint8], calls: int) -> str:
     try:
-        shop.aside.do(attempt, entrant, fitted_NHWC)
+        shop.aside.do(attempt, entrant, fitted_NHWC, calls)
     except Crashed as error:
         return error.cause
     return ""
@@ -151,9 +153,9 @@ def measure(
     return measure_latency(openers, benchmark, seed, progress, reference)
 
 
-def attempt(entrant: Entrant, fitted_NHWC: NDArray[np.uint8]) -> None:
-    """In the process aside: open one and call it a few times."""
-    entrant.open(fitted_NHWC)(10)
+def attempt(entrant: Entrant, fitted_NHWC: NDArray[np.uint8], calls: int) -> None:
+    """In the process aside: open one and call it."""
+    entrant.open(fitted_NHWC)(calls)
 
 
 def floors_of(artifacts: Sequence[Artifact], threads: int) -> list[Floor]:
@@ -172,7 +174,7 @@ def footprints(shop: Workshop, study: Study, answered: Sequence[Answered]) -> li
 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
         with shown(shop.console, "cold starts") as progress:
-            found = _started(answered, shop.data.splits.validation.images.fitted_NHWC(0, 1), study, progress)
+            found = _started(shop, answered, study.benchmark, progress)
         return Arrays({}), {"footprints": [footprint.model_dump() if footprint else None for footprint in found]}
 
     entry = shop.cached(key, "cold start and memory of every variant", "", make)
@@ -180,15 +182,19 @@ def footprints(shop: Workshop, study: Study, answered: Sequence[Answered]) -> li
 
 
 def _started(
-    answered: Sequence[Answered], fitted_NHWC: NDArray[np.uint8], study: Study, progress: Progress
+    shop: Workshop, answered: Sequence[Answered], benchmark: Benchmark, progress: Progress
 ) -> list[Footprint | None]:
-    """Starts of all variants, one after the other and then all again."""
-    benchmark = study.benchmark
-    total = benchmark.cold_starts * len(answered)
-    starts: list[list[Start]] = [[] for _ in answered]
-    for done in range(total):
-        item = answered[done % len(answered)]
-        x_1CHW = item.artifact.manifest.input.normalize(fitted_NHWC)
-        starts[done % len(answered)].append(cold_start(item.runtime, item.artifact, x_1CHW, benchmark.threads))
-        progress(done + 1, total)
-    return [summary(each) for each in starts]
+    """Starts of all variants, one after the other and then all again; none of one that crashes."""
+    fitted_NHWC = shop.data.splits.validation.images.fitted_NHWC(0, 1)
+    starts: dict[int, list[Start]] = {index: [] for index in range(len(answered))}
+    for done in range(benchmark.cold_starts):
+        for index in list(starts):
+            item = answered[index]
+            x_1CHW = item.artifact.manifest.input.normalize(fitted_NHWC)
+            try:
+                starts[index].append(cold_start(item.runtime, item.artifact, x_1CHW, benchmark.threads))
+            except Crashed as error:
+                shop.warn(f"{item.label}: {error.cause} in a new process; how it starts is not known")
+                del starts[index]
+        progress(done + 1, benchmark.cold_starts)
+    return [summary(starts.get(index, ())) for index in range(len(answered))]

@@ -81,11 +81,10 @@ def test_it_counts_what_the_ruler_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_real_thing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     short = Benchmark(seconds=0.3, rounds=1, calls=1, cold_starts=0)
     monkeypatch.setattr(module, "QUIET", short)
-    monkeypatch.setattr(module, "BUSY", short)
     told = []
     found = self_test(trials=2, progress=lambda done, total, note="": told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert found.unstable + found.disturbed >= 2  # beside a whole busy core nothing looks calm
+    assert found.unstable == 2  # beside a whole busy core nothing looks calm
     assert len(found.planted) == 2
 
 

@@ -11,9 +11,12 @@ from measured import FLOOR, Case, answered, data, study_of, timings
 from rich.console import Console
 from tiny_run import again, copied, done, study
 
-from pipeline.aside import Aside
+from pipeline import timing
+from pipeline.artifact import Artifact
+from pipeline.aside import Aside, Crashed
 from pipeline.conclude import Measured, conclude
 from pipeline.execute import Workshop
+from pipeline.measure.footprint import Start
 from pipeline.results import Results
 from pipeline.signals import StopSignal
 from pipeline.store import Store
@@ -105,6 +108,30 @@ def test_no_cold_starts_where_none_are_asked_for(shop: Workshop, tmp_path: Path)
     asked_for = study_of(cases, {}, {"cold_starts": 0})
     assert footprints(shop, asked_for, [answered(case, tmp_path) for case in cases]) == [None, None]
     assert shop.records == []
+
+
+def test_a_variant_that_crashes_as_it_starts_has_no_footprint_and_the_others_have(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def start(runtime: object, artifact: Artifact, x_1CHW: object, threads: int) -> Start:
+        started.append(artifact.manifest.recipe)
+        if artifact.manifest.recipe == "frail":
+            raise Crashed("the runtime crashed (SIGSEGV)")
+        return Start(9.0 + len(started), 2.0, 1.0, 100, 10)
+
+    monkeypatch.setattr(timing, "cold_start", start)
+    cases = Case("base"), Case("frail"), Case("other")
+    asked_for = study_of(cases, {}, {"cold_starts": 2})
+    base, frail, other = footprints(shop, asked_for, [answered(case, tmp_path) for case in cases])
+    assert started == ["base", "frail", "other", "base", "other"]
+    assert (frail, base is None, other is None) == (None, False, False)
+    assert base is not None
+    assert (base.cold_start_ms.low, base.cold_start_ms.value, base.cold_start_ms.high) == (10.0, 11.5, 13.0)
+    [told] = shop.warnings
+    assert "frail" in told
+    assert "how it starts is not known" in told
 
 
 def test_floors_are_of_the_network_and_the_file(tmp_path: Path, kept_aside: Aside) -> None:

@@ -29,12 +29,16 @@ class PeerFailed(EdgewrightError):
     """A peer could not do what it was asked, or died.
 
     Attributes:
-        client: which.
+        client: which; None where it is not known.
     """
 
-    def __init__(self, client: Client, cause: str) -> None:
-        super().__init__(cause)
-        self.client = client
+    client: Client | None = None
+
+    @classmethod
+    def of(cls, client: Client, cause: str) -> PeerFailed:
+        error = cls(cause)
+        error.client = client
+        return error
 
 
 class Client:
@@ -90,10 +94,10 @@ class Client:
         finally:
             watch.cancel()
         if not line:
-            raise PeerFailed(self, self._last_words(next(iter(request))))
+            raise PeerFailed.of(self, self._last_words(next(iter(request))))
         reply = json.loads(line)
         if "error" in reply:
-            raise PeerFailed(self, f"{self.name}, {next(iter(request))}: {reply['error']}")
+            raise PeerFailed.of(self, f"{self.name}, {next(iter(request))}: {reply['error']}")
         return reply["ok"]
 
     def _last_words(self, command: str) -> str:

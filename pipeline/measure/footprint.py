@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
 from pipeline.aside import Aside
+from pipeline.measure.machine import measuring_alone
 from pipeline.results import Footprint, Interval
 from pipeline.runtime import Runtime
 
@@ -38,8 +39,8 @@ def cold_start(runtime: Runtime, artifact: Artifact, x_NCHW: NDArray[np.float32]
     Raises:
         Crashed: the process died.
     """
-    begun = time.monotonic()
-    with Aside() as fresh:
+    with measuring_alone(), Aside() as fresh:
+        begun = time.monotonic()
         load_ms, first_ms, peak_bytes, grown_bytes = fresh.do(first_answer, runtime, artifact, x_NCHW, threads)
         return Start(1e3 * (time.monotonic() - begun), load_ms, first_ms, peak_bytes, grown_bytes)
 

@@ -19,6 +19,7 @@ SHAPES = ("o", "s", "D", "^", "v", "P", "X")
 SIZE_INCHES = (4.7, 4.3)
 TITLE_LENGTH, LABEL_LENGTH = 27, 18
 CROWD = 40
+NEAR_POINTS = 5.0
 SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pareto",
@@ -90,9 +91,12 @@ def _budget(axes: Axes, results: Results) -> None:
     lowest, limit = 100 * _lowest(results), results.budget.max_latency_ms
     slowest = max(variant.latency.p50_ms.value for variant in results.variants)
     line: dict[str, Any] = {"color": INK, "linewidth": 1, "alpha": 0.8, "zorder": 1}
-    axes.axhline(lowest, linestyle=(0, (5, 4)), gid="budget", **line)
-    text = f"budget: {words.fixed(100 * results.budget.max_drop, 1)} points below reference"
-    axes.text(0.99, lowest, text, transform=axes.get_yaxis_transform(), ha="right", va="top", fontsize=8.5)
+    tops = [100 * variant.top1.value for variant in results.variants]
+    # A limit far below would press all points against the upper edge.
+    if lowest >= min(tops) - max(NEAR_POINTS, 2 * (max(tops) - min(tops))):
+        axes.axhline(lowest, linestyle=(0, (5, 4)), gid="budget", **line)
+        text = f"budget: {words.fixed(100 * results.budget.max_drop, 1)} points below reference"
+        axes.text(0.99, lowest, text, transform=axes.get_yaxis_transform(), ha="right", va="top", fontsize=8.5)
     # A limit far to the right would press all points into a corner.
     if limit is not None and limit <= 2 * slowest:
         axes.axvline(limit, linestyle=(0, (5, 4)), gid="latency-budget", **line)

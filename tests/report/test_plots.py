@@ -134,6 +134,12 @@ def test_the_budget_line_is_level_and_below_the_reference(root: ElementTree.Elem
     assert "budget: 1.5 points below reference" in texts(root)
 
 
+@pytest.mark.parametrize(("drop", "is_drawn"), [(0.02, True), (0.5, False), (1.0, False)])
+def test_a_budget_far_below_all_points_is_left_out_of_the_picture(drop: float, is_drawn: bool) -> None:
+    budget = SMALL.budget.model_copy(update={"max_drop": drop})
+    assert (part(drawn(SMALL.model_copy(update={"budget": budget})), "budget") is not None) == is_drawn
+
+
 def test_the_latency_budget_is_drawn_only_where_it_fits_the_picture(root: ElementTree.Element) -> None:
     assert part(root, "latency-budget") is not None
     for limit in (None, 500.0):
