@@ -9,7 +9,7 @@ import pytest
 from tiny_run import finished
 
 from benchmarks import measuring
-from benchmarks.measuring import agree, looped, one_millisecond, pairs
+from benchmarks.measuring import agree, averaged, looped, one_millisecond, pairs
 from pipeline.results import read_results
 
 
@@ -18,6 +18,10 @@ def test_a_bare_loop_tells_its_mean() -> None:
     assert len(told) == 5
     assert len(set(told)) == 1
     assert told[0] >= 1
+
+
+def test_an_average_is_told_for_every_call() -> None:
+    assert averaged(lambda calls: [1.0, 2.0, 6.0][:calls])(3) == [3.0] * 3
 
 
 def test_one_millisecond_is_never_less() -> None:
