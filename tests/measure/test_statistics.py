@@ -173,5 +173,17 @@ def test_the_ratio_the_other_way_round_is_one_over_it(ratios: list[float]) -> No
 @pytest.mark.parametrize("sittings", [4, 8, 40])
 def test_a_ratio_is_covered_whatever_the_number_of_sittings(sittings: int) -> None:
     rng = np.random.default_rng(sittings)
-    found = [ratio_interval(rng.lognormal(0.3, 0.2, sittings)) for _ in range(400)]
-    assert 0.92 <= sum(interval.low <= math.exp(0.3) <= interval.high for interval in found) / 400 <= 0.98
+    found = [ratio_interval(rng.lognormal(0.3, 0.2, sittings)) for _ in range(2000)]
+    assert 0.93 <= sum(interval.low <= math.exp(0.3) <= interval.high for interval in found) / 2000 <= 0.97
+
+
+def test_a_ratio_is_covered_where_neighbours_are_alike() -> None:
+    rng, covered, naive = np.random.default_rng(0), 0, 0
+    for _ in range(500):
+        states = np.repeat(rng.normal(0, 0.1, 16), 5)  # a machine in one state for five sittings, then in another
+        logs = states + rng.normal(0, 0.05, 80)
+        found = ratio_interval(np.exp(logs))
+        covered += found.low <= 1 <= found.high
+        naive += abs(logs.mean()) <= 1.99 * logs.std(ddof=1) / math.sqrt(80)
+    assert covered >= 0.90 * 500
+    assert naive < 0.75 * 500
