@@ -12,7 +12,7 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, Arrays
 from pipeline.execute import Workshop
 from pipeline.measure.footprint import Start, cold_start, summary
-from pipeline.measure.latency import MOST_WARM_UP_CALLS, Timer, measure_latency, timer
+from pipeline.measure.latency import MOST_WARM_UP_CALLS, REVISION, Timer, measure_latency, timer
 from pipeline.measure.limit import Floor, floor
 from pipeline.measure.machine import cpu_name
 from pipeline.measure.timings import LEAST_SITTINGS, Timings
@@ -72,7 +72,7 @@ def time_all(shop: Workshop, study: Study, answered: Sequence[Answered], referen
     """
     asked, refused = entrants_of(answered, study.benchmark)
     timing = study.benchmark.model_dump(mode="json", exclude={"cold_starts"})
-    key = key_of([[item.key for item in answered], timing, cpu_name()])
+    key = key_of([[item.key for item in answered], timing, REVISION, cpu_name()])
 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
         images, benchmark = _images(shop, asked), study.benchmark

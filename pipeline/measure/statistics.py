@@ -69,11 +69,13 @@ def median_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
 
 
 def ratio_interval(ratios: NDArray[np.float64]) -> Interval:
-    """The geometric mean of ratios, with Student's t interval (1908) over batches of their logarithms.
+    """The geometric mean of ratios, with an interval that the next run's mean is to lie in too.
 
-    A machine is in one state for a while and then in another, so ratios that were measured one after
-    the other are alike. The means of at most eight batches of neighbours are much less so (batch
-    means; Law & Carson, 1979). Up to eight ratios, each is a batch.
+    A machine is in one state for a while and then in another, so ratios measured one after the other
+    are alike, and averaging removes only what neighbours do not share. Variance is taken apart into
+    white noise (Allan, 1966: half the mean square of the steps between neighbours), which averages
+    out, and the rest of the variance of at most eight batches (Law & Carson, 1979), which flickers
+    and is taken as met by every run anew. Student's t (1908) of the batches.
 
     Args:
         ratios: positive, at least two, in the order in which they were measured.
@@ -82,8 +84,12 @@ def ratio_interval(ratios: NDArray[np.float64]) -> Interval:
     from scipy.stats import t
 
     logs = np.log(ratios)
-    means = [batch.mean() for batch in np.array_split(logs, min(len(logs), BATCHES))]
-    half = t.ppf((1 + CONFIDENCE) / 2, len(means) - 1) * np.std(means, ddof=1) / len(means) ** 0.5
+    batches = min(len(logs), BATCHES)
+    between = float(np.var([batch.mean() for batch in np.array_split(logs, batches)], ddof=1))
+    white = float(np.mean(np.diff(logs) ** 2)) / 2
+    flicker = max(0.0, between - white * batches / len(logs))
+    variance = max(white / len(logs) + flicker, between / batches)
+    half = t.ppf((1 + CONFIDENCE) / 2, batches - 1) * variance**0.5
     value, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
     return Interval(value=float(value), low=float(low), high=float(high))
 

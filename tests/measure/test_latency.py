@@ -13,7 +13,7 @@ import pytest
 from fake_clock import CALM, DISTURBED, Clock
 
 from pipeline.errors import UsageError
-from pipeline.measure.latency import MOST_WARM_UP_CALLS, WINDOW, measure_latency, timer, warm_up
+from pipeline.measure.latency import MOST_WARM_UP_CALLS, WAKING_CALLS, WINDOW, measure_latency, timer, wake, warm_up
 from pipeline.measure.timings import LEAST_SITTINGS, summarize
 from pipeline.study import Benchmark
 
@@ -35,10 +35,11 @@ def visits(clock: Clock, variants: int, rounds: int = 2, calls: int = 3) -> list
     while left:
         left = left[variants * SETTLED_CALLS :]
         for _ in range(rounds):
-            blocks = [left[i : i + calls + 1] for i in range(0, variants * (calls + 1), calls + 1)]
+            size = WAKING_CALLS + calls
+            blocks = [left[i : i + size] for i in range(0, variants * size, size)]
             assert all(len(set(block)) == 1 for block in blocks)
             found.append([block[0] for block in blocks])
-            left = left[variants * (calls + 1) :]
+            left = left[variants * size :]
     return found
 
 
@@ -103,10 +104,30 @@ def test_warm_up_stops_when_calls_stop_getting_faster(ms: list[float], calls: in
     assert warm_up(timer(lambda: clock.pass_ms(next(each)))) == calls
 
 
+@pytest.mark.parametrize(("ms", "calls"), [(0.2, WAKING_CALLS), (1.2, WAKING_CALLS), (4.0, 3), (10.5, 1), (900.0, 1)])
+def test_waking_is_eight_calls_or_ten_milliseconds(ms: float, calls: int, clock: Clock) -> None:
+    called: list[None] = []
+    wake(timer(lambda: (called.append(None), clock.pass_ms(ms))))
+    assert len(called) == calls
+
+
+def test_cold_calls_after_another_variant_are_not_timed(clock: Clock) -> None:
+    last: list[int] = []
+
+    def call(variant: int) -> float:
+        """Four milliseconds after another variant, then two, then one."""
+        since = next((i for i, other in enumerate(reversed(last)) if other != variant), 9)
+        last.append(variant)
+        return max(1.0, 4.0 / 2**since)
+
+    timings = measure_latency([clock.opener(index, lambda index=index: call(index)) for index in range(2)], benchmark())
+    np.testing.assert_allclose(timings.ms_SRVC(), 1.0)
+
+
 def test_the_warm_up_is_told_and_not_timed(clock: Clock) -> None:
-    timings = measure_latency(clock.openers(1.0, 2.0), benchmark())
+    timings = measure_latency(clock.openers(0.5, 1.0), benchmark())
     assert [sitting.warm_up_V.tolist() for sitting in timings.sittings] == [[SETTLED_CALLS] * 2] * 4
-    timed = 4 * 2 * (3 + 1)  # one call a visit wakes the caches
+    timed = 4 * 2 * (WAKING_CALLS + 3)
     assert Counter(clock.calls) == {0: 4 * SETTLED_CALLS + timed, 1: 4 * SETTLED_CALLS + timed}
 
 

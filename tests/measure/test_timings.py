@@ -66,7 +66,7 @@ def test_a_summary_by_hand() -> None:
     assert other.p90_ms.value == pytest.approx(np.percentile([2, 4, 6, 5, 6, 7, 9, 9, 9], 90))
     assert other.mean_ms.value == pytest.approx(57 / 9)
     assert (other.calls, other.openings, other.warm_up_calls) == (36, 4, 8)
-    assert other.ratio.value == pytest.approx(0.5)  # of rounds: 2/4, 3/6, 3/9
+    assert other.ratio.value == pytest.approx(2 / 4)  # the fastest rounds
     assert (reference.ratio.low, reference.ratio.value, reference.ratio.high) == (1, 1, 1)
     assert (reference.verdict, other.verdict) == ("reference", "slower")
 
@@ -77,7 +77,7 @@ def test_a_ratio_is_covered_as_often_as_it_says(ratio: float) -> None:
     found = [simulated(ratio, rng).ratio(0, 1) for _ in range(400)]
     covered = sum(interval.low <= ratio <= interval.high for interval in found) / 400
     print(f"{covered:.1%} of the intervals hold {ratio}")
-    assert 0.92 <= covered <= 0.98
+    assert 0.94 <= covered <= 0.99
 
 
 def test_the_same_file_twice_is_seldom_called_faster() -> None:
