@@ -22,7 +22,7 @@ class Benchmark(Value):
 
     Attributes:
         precision: enough, when every ratio's interval reaches at most this fraction of it to a side.
-        seconds: stop after this long, precise or not, when the least number of sittings is done.
+        seconds: stop before another sitting would exceed this, precise or not, when four are done.
         sittings: at most so many; in each, every file is opened again and warmed up.
         rounds: of a sitting; every variant is timed once a round, in random order.
         calls: a round times this many calls of each variant.

@@ -167,7 +167,8 @@ def _goes_on(sittings: list[Sitting], seconds: float, benchmark: Benchmark, refe
     counting = [sitting for sitting in sittings if not sitting.seen.disturbed]
     if len(sittings) < LEAST_SITTINGS or not _enough(sittings, benchmark):
         return True
-    if seconds >= benchmark.seconds or len(sittings) >= benchmark.sittings:
+    with_one_more_s = seconds * (len(sittings) + 1) / len(sittings)
+    if with_one_more_s > benchmark.seconds or len(sittings) >= benchmark.sittings:
         return False
     return len(counting) < LEAST_SITTINGS or precision(counting, reference) > benchmark.precision
 
