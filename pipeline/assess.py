@@ -13,6 +13,7 @@ from pipeline.execute import Workshop
 from pipeline.measure.accuracy import answers
 from pipeline.measure.machine import versions
 from pipeline.measure.parity import check_parity, compare_logits
+from pipeline.measure.size import compressed_bytes
 from pipeline.plan import Step
 from pipeline.results import Parity
 from pipeline.runtime import Runtime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline.runtime import Session
 
 ARRAYS = "arrays.npz"
+# Part of the key: answers kept without one of these are asked for again.
+FACTS = ("parity", "compressed_bytes")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Answered:
     Attributes:
         key: of its answers. model_key: of the model that the file was exported from.
         validation_NK, test_NK: float32 logits of every image of the split.
+        compressed_bytes: of the file, as it is sent.
     """
 
     artifact: Artifact
@@ -62,6 +66,7 @@ class Answered:
     parity: Parity
     validation_NK: NDArray[np.float32]
     test_NK: NDArray[np.float32]
+    compressed_bytes: int
 
     @property
     def label(self) -> str:
@@ -75,19 +80,21 @@ def answer(shop: Workshop, artifact: Artifact, step: Step, runtime: Runtime) -> 
         ParityMiss: the runtime does not give the exported module's answers.
         Crashed: it died of the file.
     """
-    own = key_of([step.key, runtime.describe(), versions([runtime.package])])
+    own = key_of([step.key, runtime.describe(), versions([runtime.package]), FACTS])
     manifest = artifact.manifest
     label = f"{manifest.recipe} · {manifest.format} on {runtime.kind}"
 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
         splits = shop.data.splits.validation, shop.data.test
         parity, (validation, test) = shop.aside.do(ask, runtime, artifact, shop.threads, splits)
-        return Arrays({"validation_NK": validation, "test_NK": test}), {"parity": parity.model_dump()}
+        facts = parity.model_dump(), compressed_bytes(artifact.path)
+        return Arrays({"validation_NK": validation, "test_NK": test}), dict(zip(FACTS, facts, strict=True))
 
     entry = shop.cached(own, label, manifest.recipe, make)
     arrays = Arrays.load(entry.folder).named
     parity = Parity.model_validate(entry.facts["parity"])
-    return Answered(artifact, runtime, own, step.before, parity, arrays["validation_NK"], arrays["test_NK"])
+    logits = arrays["validation_NK"], arrays["test_NK"]
+    return Answered(artifact, runtime, own, step.before, parity, *logits, entry.facts["compressed_bytes"])
 
 
 def ask(

@@ -15,7 +15,6 @@ from pipeline.errors import StageFailed
 from pipeline.measure.accuracy import calibration_error, confidence, per_class, top_k
 from pipeline.measure.machine import machine_facts, versions
 from pipeline.measure.pareto import front
-from pipeline.measure.size import compressed_bytes
 from pipeline.measure.statistics import paired_difference, wilson
 from pipeline.measure.timings import summarize
 from pipeline.predictions import Predictions
@@ -165,7 +164,7 @@ def _variant(measured: Measured, index: int, latency: Latency) -> Variant:
         versus_parent=versus_parent,
         note="; ".join([*overruns, *not_faster(parent, versus_parent)]),
         file_bytes=item.artifact.bytes,
-        compressed_bytes=compressed_bytes(item.artifact.path),
+        compressed_bytes=item.compressed_bytes,
         footprint=measured.footprints[index],
         limit=measured.timed.floors[index].limit(latency.p50_ms.value),
         energy_mj=measured.timed.timings.energy_mj(index),

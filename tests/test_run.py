@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def test_the_numbers_are_those_of_the_delivered_files(tiny: TinyRun) -> None:
         right = [session(data.test.x_NCHW(i, i + 1)).argmax() == label for i, label in enumerate(data.test.labels_N)]
         assert (variant.correct, variant.images) == (sum(right), len(right))
         assert variant.file_bytes == artifact.path.stat().st_size
+        assert variant.compressed_bytes == len(zlib.compress(artifact.path.read_bytes(), 6))
         assert variant.integer == (variant.recipe == "int8")
         assert artifact.manifest.lineage[-1] == {"ExportOnnx": {"opset": 21, "version": 1}}
 
