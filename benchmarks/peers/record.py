@@ -70,7 +70,7 @@ def markdown(record: Record) -> str:
         parts += [f"### {escaped(network.name)}", *_unstable(network), _table(network), *_remarks(network)]
     parts.append(
         "Brackets hold 95 % intervals. Δ is paired with our float file on the same images, speed with it in the same "
-        "rounds: above 1 is faster than ours in float. *Same top-1*: "
+        "sittings: above 1 is faster than ours in float. *Same top-1*: "
         "the share of images that are given the same class as by our float file."
     )
     return "\n\n".join(parts) + "\n"

@@ -72,7 +72,7 @@ def compared(a: Results, b: Results, force: bool = False, predictions: Pair | No
 
     Without the answers of both runs to the same images, a difference is named only where the two 95 %
     intervals do not overlap, which is stricter than a paired test. Latency has no pairs: the runs did
-    not share rounds.
+    not share sittings.
 
     Args:
         force: compare unlike machines or data all the same.
