@@ -140,7 +140,8 @@ def markdown(results: Results) -> str:
     reference = table[results.reference]
     legend = (
         "Brackets hold 95 % intervals. Δ and speed are paired with the reference, "
-        f"{escaped(reference.name)} · {escaped(reference.runtime)}: same images, same sittings; speed above 1 is faster."
+        f"{escaped(reference.name)} · {escaped(reference.runtime)}: same images, same sittings; "
+        "speed above 1 is faster."
     )
     remarks = [f"No. {row.number}: {escaped(row.remark)}" for row in table if row.remark]
     body = markdown_table(HEADERS, [_markdown_cells(row) for row in table], LEFT)
