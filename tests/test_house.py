@@ -49,10 +49,10 @@ SHARED_ROOM = "trainers"  # quantizers and pruners may call the one training loo
 
 # Package -> the only places that may import it.
 HOMES = {
-    "onnx": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
-    "onnx_ir": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
+    "onnx": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_file.py"),
+    "onnx_ir": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_file.py"),
     "onnxscript": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
-    "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/"),
+    "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/", "pipeline/quantizers/onnx_file.py"),
     "openvino": ("pipeline/runtimes/open_vino.py",),
     "sklearn": ("pipeline/data/digits.py",),
     "PIL": ("pipeline/data/_decode.py", "pipeline/bundle/", "pipeline/report/mistakes.py"),

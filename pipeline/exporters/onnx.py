@@ -29,11 +29,10 @@ class ExportOnnx(Exporter):
     opset: Annotated[int, Field(ge=18, le=23)] = 21
 
     def write(self, model: Model, path: Path) -> None:
-        import onnx_ir.passes.common
+        import onnx_ir
         import torch
 
-        from pipeline.rewrites.global_average_pool import global_average_pool
-        from pipeline.rewrites.padded_convolution import padded_convolution
+        from pipeline.rewrites.all import rewritten
 
         with hushed():
             program = torch.onnx.export(
@@ -45,9 +44,7 @@ class ExportOnnx(Exporter):
                 verbose=False,
             )
         assert program is not None
-        rewritten = padded_convolution(global_average_pool(anonymous(program.model)))
-        onnx_ir.passes.common.RemoveUnusedNodesPass()(rewritten)
-        onnx_ir.save(rewritten, path)
+        onnx_ir.save(rewritten(anonymous(program.model)), path)
 
 
 def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:

@@ -1,18 +1,22 @@
 """What is quantized, and how: the one description that every int8 path shares.
 
 It is exactly what ONNX Runtime's int8 kernels can run: activations uint8, asymmetric, one
-scale a tensor; weights int8, symmetric, one scale an output channel; and one shared scale
-where an operator only moves values. Biases stay float here; a runtime makes them int32.
+scale a tensor; weights int8, symmetric, one scale an output channel; one shared scale where
+an operator only moves values; and 1/255 for a hard sigmoid, which lies in [0, 1]. Biases
+stay float here; a runtime makes them int32.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torchao.quantization.pt2e import MovingAverageMinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.fake_quantize import FakeQuantize
 from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
     QuantizationSpec,
     Quantizer,
@@ -44,6 +48,48 @@ class PixelRange(MovingAverageMinMaxObserver):  # type: ignore[misc]
         return scale_and_zero_point
 
 
+class GateRange(MovingAverageMinMaxObserver):  # type: ignore[misc]
+    """Range of what only a hard sigmoid reads: it gives 0 below −3 and 1 above 3.
+
+    Steps spent beyond are wasted, and saturation there changes nothing.
+    """
+
+    highest = 3.0
+
+    def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
+        scale_and_zero_point: tuple[torch.Tensor, torch.Tensor] = self._calculate_qparams(
+            self.min_val.clamp(min=-3.0), self.max_val.clamp(max=self.highest)
+        )
+        return scale_and_zero_point
+
+
+class SwishRange(GateRange):
+    """Range of what only a hard swish reads: it gives 0 below −3."""
+
+    highest = math.inf
+
+
+class PairRange(PerChannelMinMaxObserver):  # type: ignore[misc]
+    """Range of an output's weights in which no two of one sign sum to more than 128 steps.
+
+    x86 without VNNI adds products of uint8 and int8 in pairs in 16 bits, which saturate above 32,767;
+    255 · 128 is within, whichever the pairs. Seven bits for all would be too, but coarser.
+    """
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        magnitudes = torch.stack([weight.clamp(min=0), -weight.clamp(max=0)]).flatten(2)
+        pairs = magnitudes.topk(min(2, magnitudes.shape[2]), dim=2).values.sum(2)
+        largest = pairs.amax(0) * 127 / 126  # so the pair becomes 126 steps, and 128 if both are rounded up
+        self.min_val.resize_(largest.shape).copy_(-largest)
+        self.max_val.resize_(largest.shape).copy_(largest)
+        return weight
+
+
+def _weight(observer: type[PerChannelMinMaxObserver]) -> QuantizationSpec:
+    fake_quantize = FakeQuantize.with_args(observer=observer, dtype=torch.int8, eps=SMALLEST_SCALE)
+    return QuantizationSpec(torch.int8, fake_quantize, -127, 127, torch.per_channel_symmetric, ch_axis=0)
+
+
 def _activation(observer: type[MovingAverageMinMaxObserver]) -> QuantizationSpec:
     fake_quantize = FakeQuantize.with_args(
         observer=observer, averaging_constant=0.05, dtype=torch.uint8, eps=SMALLEST_SCALE
@@ -53,58 +99,71 @@ def _activation(observer: type[MovingAverageMinMaxObserver]) -> QuantizationSpec
 
 ACTIVATION = _activation(MovingAverageMinMaxObserver)
 PIXELS = _activation(PixelRange)
-WEIGHT = QuantizationSpec(
-    dtype=torch.int8,
-    quant_min=-127,
-    quant_max=127,
-    qscheme=torch.per_channel_symmetric,
-    ch_axis=0,
-    observer_or_fake_quant_ctr=FakeQuantize.with_args(
-        observer=PerChannelMinMaxObserver, dtype=torch.int8, eps=SMALLEST_SCALE
-    ),
+BEFORE_GATE = _activation(GateRange)
+BEFORE_SWISH = _activation(SwishRange)
+GATE = FixedQParamsQuantizationSpec(
+    dtype=torch.uint8, scale=1 / 255, zero_point=0, quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine
 )
+WEIGHT = _weight(PerChannelMinMaxObserver)
+PORTABLE_WEIGHT = _weight(PairRange)
 
 WEIGHTED = frozenset({aten.conv2d.default, aten.linear.default})
 COMBINING = frozenset({aten.add.Tensor, aten.mul.Tensor})
 # Clamping activations vanish into the quantization of the operator before them.
 CLAMPING = frozenset({aten.relu.default, aten.hardtanh.default, aten.relu6.default})
+HARD_SIGMOID = aten.hardsigmoid.default
 # A mean over four integers at its input's scale would end on a tie one time in four, and
 # every runtime breaks ties in its own way: so an average has a scale of its own.
-RESCALING = frozenset({aten.hardswish.default, aten.hardsigmoid.default, aten.adaptive_avg_pool2d.default})
+RESCALING = frozenset({aten.adaptive_avg_pool2d.default})
 # A padding of zeros, which every asymmetric range holds exactly, moves values too.
 MOVING = frozenset({aten.max_pool2d.default, aten.flatten.using_ints, aten.pad.default})
 
 
 class Int8(Quantizer):  # type: ignore[misc]
-    """Annotates a captured graph (torchao's PT2E interface)."""
+    """Annotates a captured graph (torchao's PT2E interface).
+
+    Args:
+        floats: names of nodes that shall not be quantized. portable: see ``PairRange``.
+    """
+
+    def __init__(self, floats: Collection[str] = (), portable: bool = False) -> None:
+        super().__init__()
+        self.floats = frozenset(floats)
+        self.weight = PORTABLE_WEIGHT if portable else WEIGHT
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
-            annotation = _annotation(node) if node.op == "call_function" else None
-            if annotation is not None:
-                node.meta["quantization_annotation"] = annotation
+            if node.op == "call_function" and node.name not in self.floats:
+                annotation = self._annotation(node)
+                if annotation is not None:
+                    node.meta["quantization_annotation"] = annotation
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
         """Nothing to refuse: what cannot be quantized stays float."""
 
+    def _annotation(self, node: fx.Node) -> QuantizationAnnotation | None:
+        inputs = [value for value in node.args if isinstance(value, torch.fx.Node)]
+        if node.target in WEIGHTED:
+            return _annotate({**_read(inputs[0]), inputs[1]: self.weight}, _output(node))
+        if node.target in COMBINING and len(inputs) == 2:
+            return _annotate({**_read(inputs[0]), **_read(inputs[1])}, _output(node))
+        if node.target in CLAMPING:
+            return _annotate({} if _absorbs(inputs[0], node) else _read(inputs[0]), _seen_by(node))
+        if node.target is HARD_SIGMOID:
+            return _annotate(_read(inputs[0]), GATE)
+        if node.target in RESCALING:
+            return _annotate(_read(inputs[0]), ACTIVATION)
+        if node.target in MOVING:
+            return _annotate(_read(inputs[0]), SharedQuantizationSpec((inputs[0], node)))
+        return None
 
-def _annotation(node: fx.Node) -> QuantizationAnnotation | None:
-    inputs = [value for value in node.args if isinstance(value, torch.fx.Node)]
-    if node.target in WEIGHTED:
-        return _annotate({**_read(inputs[0]), inputs[1]: WEIGHT}, _output(node))
-    if node.target in COMBINING and len(inputs) == 2:
-        return _annotate({**_read(inputs[0]), **_read(inputs[1])}, _output(node))
-    if node.target in CLAMPING:
-        return _annotate({} if _absorbs(inputs[0], node) else _read(inputs[0]), ACTIVATION)
-    if node.target in RESCALING:
-        return _annotate(_read(inputs[0]), ACTIVATION)
-    if node.target in MOVING:
-        return _annotate(_read(inputs[0]), SharedQuantizationSpec((inputs[0], node)))
-    return None
 
-
-def _read(source: fx.Node) -> dict[fx.Node, QuantizationSpec]:
+def _read(source: fx.Node) -> dict[fx.Node, Any]:
+    """As what gave it was quantized; two grids for one tensor would be two quantizations."""
+    given = source.meta.get("quantization_annotation")
+    if given is not None and isinstance(given.output_qspec, QuantizationSpec | FixedQParamsQuantizationSpec):
+        return {source: given.output_qspec}
     return {source: PIXELS if source.op == "placeholder" else ACTIVATION}
 
 
@@ -117,7 +176,17 @@ def _output(node: fx.Node) -> QuantizationSpec | None:
     users = list(node.users)
     if any(user.op == "output" for user in users) or (len(users) == 1 and _absorbs(node, users[0])):
         return None
-    return ACTIVATION
+    return _seen_by(node)
+
+
+def _seen_by(node: fx.Node) -> QuantizationSpec:
+    """The grid of what ``node`` gives, as fine as its readers can tell apart."""
+    gates = [user for user in node.users if user.target is HARD_SIGMOID]
+    others = set(node.users) - set(gates)
+    if not gates:
+        return ACTIVATION
+    products = {user for gate in gates for user in gate.users if user.target is aten.mul.Tensor}
+    return ACTIVATION if others - products else BEFORE_SWISH if others else BEFORE_GATE
 
 
 def _absorbs(node: fx.Node, user: fx.Node) -> bool:

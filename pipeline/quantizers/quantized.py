@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,15 @@ class Quantized(Blueprint):
     Attributes:
         of: the blueprint of the float network.
         input: its input's description; the graph is captured with that shape.
+        floats: names of layers in the captured graph that stay float.
     """
 
     of: AnyBlueprint
     input: InputSpec
+    floats: tuple[str, ...] = ()
 
     def skeleton(self) -> fx.GraphModule:
-        return prepare(self.of.skeleton(), self.input)
+        return prepare(folded(self.of.skeleton()), self.input, self.floats)
 
     def build(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
         prepared = self.skeleton()
@@ -40,8 +42,14 @@ class Quantized(Blueprint):
         return convert(prepared)
 
 
-def prepare(module: nn.Module, spec: InputSpec) -> fx.GraphModule:
-    """Fold BatchNorm, capture the graph for any batch size, and insert fake quantizers."""
+def prepare(
+    module: fx.GraphModule, spec: InputSpec, floats: Collection[str] = (), portable: bool = False
+) -> fx.GraphModule:
+    """Capture a folded network's graph for any batch size, and insert fake quantizers.
+
+    Args:
+        floats: names of nodes that shall stay float. portable: weights that no x86 saturates on.
+    """
     import torch
 
     with hushed():
@@ -51,9 +59,26 @@ def prepare(module: nn.Module, spec: InputSpec) -> fx.GraphModule:
 
         batch = torch.export.Dim("batch", min=1, max=65536)
         example = (torch.zeros(2, *spec.shape),)
-        captured = torch.export.export(folded(module), example, dynamic_shapes=({0: batch},))
-        prepared: fx.GraphModule = prepare_qat_pt2e(captured.module(check_guards=False), Int8())
+        captured = torch.export.export(module, example, dynamic_shapes=({0: batch},))
+        graph_module = spell_out_hard_swish(captured.module(check_guards=False))
+        prepared: fx.GraphModule = prepare_qat_pt2e(graph_module, Int8(floats, portable))
     return prepared
+
+
+def spell_out_hard_swish(module: fx.GraphModule) -> fx.GraphModule:
+    """Write hard-swish(x) as x · hard-sigmoid(x), in place: integer kernels exist for the two, not for the one."""
+    import torch
+
+    for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.hardswish.default):
+        with module.graph.inserting_before(node):
+            gate = module.graph.call_function(torch.ops.aten.hardsigmoid.default, (node.args[0],))
+            product = module.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], gate))
+        for new in (gate, product):
+            new.meta = dict(node.meta)
+        node.replace_all_uses_with(product)
+        module.graph.erase_node(node)
+    module.recompile()
+    return module
 
 
 def convert(prepared: fx.GraphModule) -> fx.GraphModule:
@@ -87,17 +112,6 @@ def observe(prepared: fx.GraphModule, observing: bool, quantizing: bool) -> None
             layer.enable_fake_quant(quantizing)
 
 
-def calibrate(prepared: fx.GraphModule, x_NCHW: torch.Tensor, batch: int = 32) -> None:
-    """Find every range on real images, with no rounding yet."""
-    import torch
-
-    observe(prepared, observing=True, quantizing=False)
-    with torch.no_grad():
-        for part in x_NCHW.split(batch):
-            prepared(part)
-    observe(prepared, observing=False, quantizing=True)
-
-
 def round_biases(prepared: fx.GraphModule) -> None:
     """Put every bias on its kernel's int32 grid, of step (input scale) × (weight scale), in place.
 
@@ -107,7 +121,7 @@ def round_biases(prepared: fx.GraphModule) -> None:
     import torch
 
     for node in prepared.graph.nodes:
-        if str(node.target) not in ("aten.conv2d.default", "aten.linear.default") or len(node.args) < 3:
+        if not quantized_weight(node) or len(node.args) < 3:
             continue
         x_scale, weight_scale = (prepared.get_buffer(f"{quantizer.target}.scale") for quantizer in node.args[:2])
         bias, step = prepared.get_parameter(str(node.args[2].target)), x_scale * weight_scale
@@ -115,9 +129,15 @@ def round_biases(prepared: fx.GraphModule) -> None:
             bias.copy_(torch.round(bias / step) * step)
 
 
-def quantized(value: Model, prepared: fx.GraphModule) -> Model:
+def quantized_weight(node: fx.Node) -> bool:
+    """A convolution or linear layer of a prepared graph that is not float."""
+    weighted = str(node.target) in ("aten.conv2d.default", "aten.linear.default")
+    return weighted and node.args[1].op == "call_module"  # type: ignore[union-attr]
+
+
+def quantized(value: Model, prepared: fx.GraphModule, floats: Collection[str] = ()) -> Model:
     """The int8 model of a prepared network whose ranges are known."""
     round_biases(prepared)
-    blueprint = Quantized(of=value.blueprint, input=value.spec)
+    blueprint = Quantized(of=value.blueprint, input=value.spec, floats=tuple(floats))
     state = prepared.state_dict()
     return replace(value, module=convert(prepared), blueprint=blueprint, state=state, integer=True)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, constant, maker, only_user
+
 if TYPE_CHECKING:
     import onnx_ir
 
@@ -36,7 +38,7 @@ def padded_convolution(model: onnx_ir.Model) -> onnx_ir.Model:
 def _margins(pad: onnx_ir.Node) -> list[int]:
     """Zeros at top, left, bottom and right; none where the node does something else."""
     mode = pad.attributes.get("mode")
-    margins, *values = [_constant(value) for value in pad.inputs[1:3]]
+    margins, *values = [_elements(value) for value in pad.inputs[1:3]]
     zeros = values in ([], [[]], [[0]]) and (mode is None or mode.as_string() == "constant")
     if margins is None or len(margins) != 8 or len(pad.inputs) > 3 or not zeros:
         return []
@@ -46,22 +48,14 @@ def _margins(pad: onnx_ir.Node) -> list[int]:
 
 def _readers(pad: onnx_ir.Node) -> list[onnx_ir.Node]:
     """The convolutions behind the same quantization as before; none where anything else reads."""
-    before = pad.inputs[0].producer() if pad.inputs[0] is not None else None
-    quantize = _only_user(pad, "QuantizeLinear")
-    dequantize = _only_user(quantize, "DequantizeLinear") if quantize else None
-    if not before or before.op_type != "DequantizeLinear" or not quantize or not dequantize:
+    before, quantize = maker(pad.inputs[0], DEQUANTIZE), only_user(pad, QUANTIZE)
+    dequantize = only_user(quantize, DEQUANTIZE) if quantize else None
+    if not before or not quantize or not dequantize:
         return []
-    grids = [[_constant(value) for value in node.inputs[1:]] for node in (before, quantize, dequantize)]
+    grids = [[_elements(value) for value in node.inputs[1:]] for node in (before, quantize, dequantize)]
     convolutions = list(dequantize.outputs[0].consumers())
     same = grids[0] == grids[1] == grids[2] and None not in grids[0]
     return convolutions if same and all(_pads_nothing(node, dequantize) for node in convolutions) else []
-
-
-def _only_user(node: onnx_ir.Node, kind: str) -> onnx_ir.Node | None:
-    """The one node of that kind that reads what ``node`` gives."""
-    users = list(node.outputs[0].consumers())
-    only = len(users) == 1 and users[0].op_type == kind and not node.outputs[0].is_graph_output()
-    return users[0] if only else None
 
 
 def _pads_nothing(node: onnx_ir.Node, source: onnx_ir.Node) -> bool:
@@ -75,9 +69,7 @@ def _pads_nothing(node: onnx_ir.Node, source: onnx_ir.Node) -> bool:
     )
 
 
-def _constant(value: onnx_ir.Value | None) -> list[float] | None:
-    """Elements of a constant; [] where the input is left out, None where it is computed."""
-    if value is None:
-        return []
-    constant = value.const_value
-    return None if constant is None else [float(element) for element in constant.numpy().reshape(-1)]
+def _elements(value: onnx_ir.Value | None) -> list[float] | None:
+    """Of a constant; [] where the input is left out, None where it is computed."""
+    array = constant(value)
+    return [] if value is None else None if array is None else [float(element) for element in array.reshape(-1)]

@@ -1,0 +1,81 @@
+"""Every quantizer's range, from real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import fx
+from torchao.quantization.pt2e.fake_quantize import FakeQuantize, FixedQParamsFakeQuantize
+
+from pipeline.dataset import Samples
+from pipeline.errors import DataError
+from pipeline.quantizers._ranges import METHODS, Bounds, Method
+from pipeline.quantizers.quantized import observe
+
+BATCH = 16
+
+
+def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], method: Method) -> None:
+    """Find the ranges of activations with no rounding yet, and those of the weights, in place.
+
+    Raises:
+        DataError: there is no image.
+        StageFailed: a value is NaN or infinite.
+    """
+    watched = {layer: METHODS[method]() for layer in activation_quantizers(prepared)}
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs, found=found: found.watch(inputs[0]))
+        for layer, found in watched.items()
+    ]
+    observe(prepared, observing=False, quantizing=False)
+    images = 0
+    with torch.no_grad():
+        for batch_NCHW in batches_NCHW:
+            prepared(batch_NCHW)
+            images += len(batch_NCHW)
+    for hook in hooks:
+        hook.remove()
+    if not images:
+        raise DataError("there are no calibration images", "give the data set training images")
+    for layer, found in watched.items():
+        set_range(layer, found.bounds())
+    measure_weights(prepared)
+    observe(prepared, observing=False, quantizing=True)
+
+
+def batches(samples: Samples, most: int | None = None) -> Iterator[torch.Tensor]:
+    """The first ``most`` images, or all, in batches (N, C, H, W) that are not kept."""
+    images = min(len(samples), most or len(samples))
+    for start in range(0, images, BATCH):
+        yield torch.from_numpy(samples.x_NCHW(start, min(start + BATCH, images)))
+
+
+def activation_quantizers(prepared: fx.GraphModule) -> Iterator[FakeQuantize]:
+    """Those whose range is found from images."""
+    for layer in prepared.modules():
+        fixed = isinstance(layer, FixedQParamsFakeQuantize)
+        if isinstance(layer, FakeQuantize) and not fixed and not layer.is_per_channel:
+            yield layer
+
+
+def set_range(layer: FakeQuantize, bounds: Bounds) -> None:
+    """Make the quantizer cover a range, as its observer would if it had seen it."""
+    observer = layer.activation_post_process
+    for buffer, bound in zip((observer.min_val, observer.max_val), bounds, strict=True):
+        buffer.resize_(()).fill_(bound)
+    _adopt(layer)
+
+
+def measure_weights(prepared: fx.GraphModule) -> None:
+    """Set the scales of all weights from what they are now, in place."""
+    for node in prepared.graph.nodes:
+        layer = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(layer, FakeQuantize) and layer.is_per_channel:
+            layer.activation_post_process(prepared.get_parameter(str(node.args[0].target)).detach())
+            _adopt(layer)
+
+
+def _adopt(layer: FakeQuantize) -> None:
+    for buffer, value in zip((layer.scale, layer.zero_point), layer.calculate_qparams(), strict=True):
+        buffer.resize_(value.shape).copy_(value)

@@ -1,0 +1,195 @@
+"""Somebody's float ONNX file into an int8 one, without the network that it came from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.errors import UnavailableError, UsageError
+from pipeline.hush import hushed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+    from pipeline.quantizers._ranges import Bounds, Method
+
+OLDEST, OPSET = 13, 21  # before 13, DequantizeLinear knows no scale for each channel
+INTEGER = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
+# What ONNX Runtime has an integer kernel for, and what passes integers on.
+COMPUTING = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "HardSigmoid", "Concat")
+PASSING = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Pad", "Resize")
+LOWEST_SWISH = -3.0  # below it a hard swish gives 0
+LEAST_RANGE = 1e-6  # of a constant tensor
+
+
+class Left(NamedTuple):
+    """A node that stays float."""
+
+    name: str
+    operator: str
+
+
+def read_float(path: Path, convert: bool = False) -> onnx.ModelProto:
+    """A float ONNX file with its external data, of an operator set that int8 can be written in.
+
+    Args:
+        convert: raise an operator set that is too old.
+
+    Raises:
+        UsageError: it is no ONNX file, quantized already, or too old.
+        UnavailableError: its external data is missing, or the conversion failed.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        model = onnx.load(path)
+    except DecodeError:
+        raise UsageError(f"{path} is no ONNX file") from None
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise UnavailableError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    found = sorted({node.op_type for node in model.graph.node if node.op_type in INTEGER or "QLinear" in node.op_type})
+    if found:
+        raise UsageError(f"{path} is quantized already: it has {', '.join(found)}", "give the float file it came from")
+    [opset] = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")] or [1]
+    if opset >= OLDEST:
+        return model
+    if not convert:
+        fix = f"add --convert to raise it to {OPSET}, or export it again"
+        raise UsageError(f"{path} is of operator set {opset}; int8 needs {OLDEST} or later", fix)
+    return _raised(model, path)
+
+
+def _raised(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    from onnx import version_converter
+
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except RuntimeError as error:
+        cause = f"{path} cannot be raised to operator set {OPSET}: {str(error).splitlines()[0]}"
+        raise UnavailableError(cause, "export it again with a newer operator set") from None
+
+
+def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function for one image: constants and BatchNorm folded, hard swish spelled out, all shapes known."""
+    import onnx
+    import onnx_ir
+    import onnxruntime
+
+    from pipeline.rewrites.global_average_pool import global_average_pool
+    from pipeline.rewrites.hard_swish import hard_swish
+
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    with tempfile.TemporaryDirectory() as folder:
+        options, path = onnxruntime.SessionOptions(), str(Path(folder) / "simplified.onnx")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath, options.log_severity_level = path, 4
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        inferred = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+    spelled = onnx_ir.to_proto(hard_swish(global_average_pool(onnx_ir.from_proto(inferred))))
+    return onnx.shape_inference.infer_shapes(spelled)
+
+
+def measured_ranges(
+    model: onnx.ModelProto, batches_NCHW: Iterable[NDArray[np.float32]], method: Method
+) -> dict[str, Bounds]:
+    """The range of every float tensor, from images that are seen once.
+
+    Raises:
+        UsageError: there is no image.
+        StageFailed: a value is NaN or infinite.
+    """
+    import onnx
+    import onnxruntime
+    import torch
+
+    from pipeline.quantizers._ranges import METHODS
+
+    open_model = onnx.ModelProto()
+    open_model.CopyFrom(model)
+    names = _float_tensors(model)
+    shown = {output.name for output in model.graph.output}
+    open_model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in shown)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(open_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    name, images = model.graph.input[0].name, 0
+    ranges = {tensor: METHODS[method]() for tensor in [*names, name]}
+    for batch_NCHW in batches_NCHW:
+        for x_NCHW in batch_NCHW[:, None]:
+            found = dict(zip(names, session.run(names, {name: x_NCHW}), strict=True))
+            for tensor, values in {**found, name: x_NCHW}.items():
+                ranges[tensor].watch(torch.from_numpy(values))
+            images += 1
+    if not images:
+        raise UsageError("there are no calibration images", "give a folder with images")
+    return _narrowed(model, {tensor: watched.bounds() for tensor, watched in ranges.items()})
+
+
+def _float_tensors(model: onnx.ModelProto) -> list[str]:
+    """What nodes compute in float32, as far as shape inference could tell."""
+    from onnx import TensorProto
+
+    known = {info.name: info.type.tensor_type.elem_type for info in [*model.graph.value_info, *model.graph.output]}
+    made = [name for node in model.graph.node for name in node.output if name and node.op_type != "Constant"]
+    return [name for name in made if known.get(name) == TensorProto.FLOAT]
+
+
+def _narrowed(model: onnx.ModelProto, ranges: Mapping[str, Bounds]) -> dict[str, Bounds]:
+    """Ranges no wider than what their readers can tell apart; a gate covers 0 to 1 exactly."""
+    narrowed = dict(ranges)
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for gate in (node for node in model.graph.node if node.op_type == "HardSigmoid"):
+        source, products = gate.input[0], {id(node) for node in readers.get(gate.output[0], [])}
+        if source in ranges and all(id(node) in {*products, id(gate)} for node in readers[source]):
+            narrowed[source] = max(ranges[source][0], LOWEST_SWISH), ranges[source][1]
+        narrowed[gate.output[0]] = 0.0, 1.0
+    return {name: (low, max(high, low + LEAST_RANGE)) for name, (low, high) in narrowed.items()}
+
+
+def integer_file(model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable: bool) -> onnx.ModelProto:
+    """The int8 graph with these ranges, by ONNX Runtime's quantizer and our rewrites."""
+    import numpy as np
+    import onnx
+    import onnx_ir
+
+    from pipeline.rewrites.all import rewritten
+    from pipeline.rewrites.float_logits import float_logits
+
+    with hushed():
+        from onnxruntime.quantization import CalibrationMethod, QuantType
+        from onnxruntime.quantization.calibrate import TensorsData
+        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+        found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+        quantizer = QDQQuantizer(
+            model,
+            per_channel=True,
+            reduce_range=portable,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, found),
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=[*COMPUTING, *PASSING],
+            extra_options={"WeightSymmetric": True, "ForceQuantizeNoInputCheck": True},
+        )
+        quantizer.quantize_model()
+    shaped = onnx.shape_inference.infer_shapes(quantizer.model.model)
+    return onnx_ir.to_proto(rewritten(float_logits(onnx_ir.from_proto(shaped))))
+
+
+def left_float(model: onnx.ModelProto) -> tuple[Left, ...]:
+    """Nodes of an int8 graph that compute with floats."""
+    return tuple(
+        Left(node.name or node.output[0], node.op_type)
+        for node in model.graph.node
+        if node.op_type not in {*COMPUTING, *PASSING, "QuantizeLinear", "DequantizeLinear", "Constant"}
+    )

@@ -1,0 +1,70 @@
+"""Small ONNX graphs, rewritten and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+
+
+def node(kind: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    """A node of one output; the names of its inputs stand between blanks."""
+    return helper.make_node(kind, inputs.split(), [output], name=f"node_{output}", **attributes)
+
+
+def built(
+    nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Any], shape: Sequence[int], outputs: str = "y"
+) -> onnx.ModelProto:
+    """A checked model from x (float32, of that shape) to the outputs, with every shape known."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs.split()],
+        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    onnx.checker.check_model(inferred, full_check=True)
+    return inferred
+
+
+def changed(rewrite: Callable[[onnx_ir.Model], onnx_ir.Model], model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model rewritten, without what nobody reads any more, and checked."""
+    import onnx_ir.passes.common
+
+    rewritten = rewrite(onnx_ir.from_proto(model))
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(rewritten)
+    result = onnx_ir.to_proto(rewritten)
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def run(model: onnx.ModelProto, x: NDArray[np.float32], optimized: bool = True) -> NDArray[np.float32]:
+    """The first output in ONNX Runtime; ``optimized`` with its integer kernels."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+def kinds(model: onnx.ModelProto) -> list[str]:
+    return [one.op_type for one in model.graph.node]
+
+
+def kernels(model: onnx.ModelProto, tmp_path: Any) -> list[str]:
+    """What ONNX Runtime makes of the model."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "optimized.onnx"), 4
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return kinds(onnx.load(options.optimized_model_filepath))
