@@ -182,6 +182,76 @@ def bench(
     options.tell(table(found), found.model_dump(mode="json"))
 
 
+@dataclass(frozen=True)
+class Int8:
+    """How ``quantize`` quantizes."""
+
+    calibration: Annotated[
+        str, typer.Option("--calibration", help="Ranges: moving_average, min_max, percentile, entropy or mse.")
+    ] = "moving_average"
+    images: Annotated[int, typer.Option("--images", min=1, help="Images to calibrate on.")] = 256
+    mean: Annotated[str, typer.Option("--mean", metavar="M,M,M", help="Of the input, in units of 0…1 images.")] = (
+        "0.485,0.456,0.406"
+    )
+    std: Annotated[str, typer.Option("--std", metavar="S,S,S", help="Of the input, in units of 0…1 images.")] = (
+        "0.229,0.224,0.225"
+    )
+    portable: Annotated[
+        bool, typer.Option("--portable", help="Weights of 7 bits: x86 without VNNI answers the same.")
+    ] = False
+    convert: Annotated[bool, typer.Option("--convert", help="Raise an operator set that is too old.")] = False
+    shape: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Image size, for files that do not say.")
+    ] = None
+
+    def wanted(self) -> Any:
+        from pipeline.settings import wanted_int8
+
+        return wanted_int8(**vars(self))
+
+
+@verb
+def quantize(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A float ONNX file, of any origin.")],
+    options: Options,
+    int8: Int8,
+    data: Annotated[
+        Path, typer.Option("--data", help="A folder of images like those it will see; labels are not needed.")
+    ],
+    seconds: Annotated[float, typer.Option("--seconds", help="Time limit for timing both files.")] = 30.0,
+) -> None:
+    """Quantize your own ONNX file to int8, check its answers and time it beside the float one."""
+    from pipeline.progress import shown
+    from pipeline.quantize_file import quantize_file
+    from pipeline.report.quantized import text
+    from pipeline.study import Benchmark
+
+    arguments = (file, data, options.out or file.parent, int8.wanted(), Benchmark(seconds=seconds))
+    with shown(options.console(), "int8") as progress:
+        made = quantize_file(*arguments, progress)
+    options.tell(text(made), made.model_dump(mode="json"))
+
+
+@verb
+def explain(
+    artifact: Annotated[Path, typer.Argument(help="An int8 ONNX file, or its folder with a manifest.")],
+    options: Options,
+    ruler: Ruler,
+    compared: Annotated[
+        Path | None,
+        typer.Option("--float", metavar="FILE", help="Compare with it; with the file's float twin unless given."),
+    ] = None,
+) -> None:
+    """Say why an int8 file is as fast and as noisy as it is here: layers, kernels, float islands, a verdict."""
+    from pipeline.explain import explain as explain_file
+    from pipeline.progress import shown
+    from pipeline.report.explained import text
+
+    with shown(options.console(), "latency") as progress:
+        found = explain_file(artifact, ruler.benchmark(options.threads), compared, progress)
+    options.tell(text(found), found.model_dump(mode="json"))
+
+
 def check_ruler(options: Options) -> None:
     """Run the self-test; it fails as a gate does."""
     from pipeline.progress import shown

@@ -24,11 +24,13 @@ class Kernel(NamedTuple):
     Attributes:
         name: of the graph's node it was made from. kernel: what ran, as the runtime calls it.
         ms: the mean of the faster half of several calls, as profiles count whole microseconds.
+        integer: it computes with integers, or moves them.
     """
 
     name: str
     kernel: str
     ms: float
+    integer: bool = False
 
 
 class Port(NamedTuple):

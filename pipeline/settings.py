@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,6 +14,9 @@ from pipeline.dataset import read_source
 from pipeline.errors import UsageError
 from pipeline.plugin import build, did_you_mean
 from pipeline.study import Benchmark, Study, parse_yaml, read_study
+
+if TYPE_CHECKING:
+    from pipeline.quantize_file import Wanted
 
 # What a study need not have, and --set may reach into all the same.
 OPTIONAL = ("budget", "benchmark")
@@ -177,6 +180,18 @@ def benchmark_of(*, sweep_threads: str, sweep_batches: str, single_stream: bool,
     rule = SINGLE_STREAM if single_stream else {}
     sweeps = {"sweep_threads": _numbers(sweep_threads), "sweep_batches": _numbers(sweep_batches)}
     return build(Benchmark, {**fields, **sweeps, **rule}, "bench")
+
+
+def wanted_int8(*, mean: str, std: str, shape: str | None, **fields: Any) -> Wanted:
+    """How options of the command line mean that a file is quantized.
+
+    Raises:
+        UsageError: a value is no number, or not one of those that can be chosen.
+    """
+    from pipeline.quantize_file import Wanted
+
+    values = {"mean": tuple(mean.split(",")), "std": tuple(std.split(","))}
+    return build(Wanted, {**fields, **values, "shape": image_shape(shape)}, "quantize")
 
 
 def image_shape(text: str | None) -> tuple[int, int, int] | None:

@@ -2,13 +2,12 @@
 
 It is exactly what ONNX Runtime's int8 kernels can run: activations uint8, asymmetric, one
 scale a tensor; weights int8, symmetric, one scale an output channel; one shared scale where
-an operator only moves values; and 1/255 for a hard sigmoid, which lies in [0, 1]. Biases
+an operator only moves values; and a fixed one for a hard sigmoid, which lies in [0, 1]. Biases
 stay float here; a runtime makes them int32.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -48,25 +47,14 @@ class PixelRange(MovingAverageMinMaxObserver):  # type: ignore[misc]
         return scale_and_zero_point
 
 
-class GateRange(MovingAverageMinMaxObserver):  # type: ignore[misc]
-    """Range of what only a hard sigmoid reads: it gives 0 below −3 and 1 above 3.
-
-    Steps spent beyond are wasted, and saturation there changes nothing.
-    """
-
-    highest = 3.0
+class SwishRange(MovingAverageMinMaxObserver):  # type: ignore[misc]
+    """Range of what only a hard swish reads: it gives 0 below −3, so steps spent there are wasted."""
 
     def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
         scale_and_zero_point: tuple[torch.Tensor, torch.Tensor] = self._calculate_qparams(
-            self.min_val.clamp(min=-3.0), self.max_val.clamp(max=self.highest)
+            self.min_val.clamp(min=-3.0), self.max_val
         )
         return scale_and_zero_point
-
-
-class SwishRange(GateRange):
-    """Range of what only a hard swish reads: it gives 0 below −3."""
-
-    highest = math.inf
 
 
 class PairRange(PerChannelMinMaxObserver):  # type: ignore[misc]
@@ -97,13 +85,17 @@ def _activation(observer: type[MovingAverageMinMaxObserver]) -> QuantizationSpec
     return QuantizationSpec(torch.uint8, fake_quantize, 0, 255, torch.per_tensor_affine)
 
 
+def _fixed(scale: float, zero_point: int) -> FixedQParamsQuantizationSpec:
+    return FixedQParamsQuantizationSpec(torch.uint8, scale, zero_point, 0, 255, torch.per_tensor_affine)
+
+
 ACTIVATION = _activation(MovingAverageMinMaxObserver)
 PIXELS = _activation(PixelRange)
-BEFORE_GATE = _activation(GateRange)
 BEFORE_SWISH = _activation(SwishRange)
-GATE = FixedQParamsQuantizationSpec(
-    dtype=torch.uint8, scale=1 / 255, zero_point=0, quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine
-)
+GATE = _fixed(1 / 255, 0)
+# What only a hard sigmoid reads has steps of which it makes its own without any arithmetic: q, which
+# stands for 6/256 · (q − 128), gives q/256. A gate that is wide open lets through 255/256.
+BEFORE_GATE, AFTER_GATE = _fixed(6 / 256, 128), _fixed(1 / 256, 0)
 WEIGHT = _weight(PerChannelMinMaxObserver)
 PORTABLE_WEIGHT = _weight(PairRange)
 
@@ -151,7 +143,8 @@ class Int8(Quantizer):  # type: ignore[misc]
         if node.target in CLAMPING:
             return _annotate({} if _absorbs(inputs[0], node) else _read(inputs[0]), _seen_by(node))
         if node.target is HARD_SIGMOID:
-            return _annotate(_read(inputs[0]), GATE)
+            read = _read(inputs[0])
+            return _annotate(read, AFTER_GATE if read[inputs[0]] is BEFORE_GATE else GATE)
         if node.target in RESCALING:
             return _annotate(_read(inputs[0]), ACTIVATION)
         if node.target in MOVING:
@@ -171,7 +164,7 @@ def _annotate(inputs: dict[fx.Node, Any], output: Any) -> QuantizationAnnotation
     return QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
 
 
-def _output(node: fx.Node) -> QuantizationSpec | None:
+def _output(node: fx.Node) -> QuantizationSpec | FixedQParamsQuantizationSpec | None:
     """Quantize what the node gives, unless a clamp takes that over or it is the logits."""
     users = list(node.users)
     if any(user.op == "output" for user in users) or (len(users) == 1 and _absorbs(node, users[0])):
@@ -179,7 +172,7 @@ def _output(node: fx.Node) -> QuantizationSpec | None:
     return _seen_by(node)
 
 
-def _seen_by(node: fx.Node) -> QuantizationSpec:
+def _seen_by(node: fx.Node) -> QuantizationSpec | FixedQParamsQuantizationSpec:
     """The grid of what ``node`` gives, as fine as its readers can tell apart."""
     gates = [user for user in node.users if user.target is HARD_SIGMOID]
     others = set(node.users) - set(gates)

@@ -24,6 +24,7 @@ COMPUTING = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "Avera
 PASSING = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Pad", "Resize")
 LOWEST_SWISH = -3.0  # below it a hard swish gives 0
 LEAST_RANGE = 1e-6  # of a constant tensor
+SAME = 1e-6  # a sixth as float32
 
 
 class Left(NamedTuple):
@@ -74,7 +75,7 @@ def _raised(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         raise UnavailableError(cause, "export it again with a newer operator set") from None
 
 
-def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+def simplified(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
     """The same function for one image: constants and BatchNorm folded, hard swish spelled out, all shapes known."""
     import onnx
     import onnx_ir
@@ -83,7 +84,8 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     from pipeline.rewrites.global_average_pool import global_average_pool
     from pipeline.rewrites.hard_swish import hard_swish
 
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, *shape), strict=True):
+        dimension.dim_value = size
     with tempfile.TemporaryDirectory() as folder:
         options, path = onnxruntime.SessionOptions(), str(Path(folder) / "simplified.onnx")
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -148,10 +150,20 @@ def _narrowed(model: onnx.ModelProto, ranges: Mapping[str, Bounds]) -> dict[str,
             readers.setdefault(name, []).append(node)
     for gate in (node for node in model.graph.node if node.op_type == "HardSigmoid"):
         source, products = gate.input[0], {id(node) for node in readers.get(gate.output[0], [])}
-        if source in ranges and all(id(node) in {*products, id(gate)} for node in readers[source]):
-            narrowed[source] = max(ranges[source][0], LOWEST_SWISH), ranges[source][1]
+        others = {id(node) for node in readers[source]} - {id(gate)}
         narrowed[gate.output[0]] = 0.0, 1.0
+        if others and others <= products:
+            narrowed[source] = max(ranges[source][0], LOWEST_SWISH), ranges[source][1]
+        elif not others and _is_standard(gate):
+            # As in _annotation: the gate's integers are those before it.
+            narrowed[source], narrowed[gate.output[0]] = (-3.0, -3.0 + 6 * 255 / 256), (0.0, 255 / 256)
     return {name: (low, max(high, low + LEAST_RANGE)) for name, (low, high) in narrowed.items()}
+
+
+def _is_standard(gate: onnx.NodeProto) -> bool:
+    """clip(x/6 + ½, 0, 1), PyTorch's."""
+    found = {attribute.name: float(attribute.f) for attribute in gate.attribute}
+    return abs(found.get("alpha", 0.2) - 1 / 6) < SAME and abs(found.get("beta", 0.5) - 1 / 2) < SAME
 
 
 def integer_file(model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable: bool) -> onnx.ModelProto:
@@ -188,8 +200,10 @@ def integer_file(model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable:
 
 def left_float(model: onnx.ModelProto) -> tuple[Left, ...]:
     """Nodes of an int8 graph that compute with floats."""
+    constants = {value.name for value in model.graph.initializer}
+    known = {*COMPUTING, *PASSING, "QuantizeLinear", "DequantizeLinear"}
     return tuple(
         Left(node.name or node.output[0], node.op_type)
         for node in model.graph.node
-        if node.op_type not in {*COMPUTING, *PASSING, "QuantizeLinear", "DequantizeLinear", "Constant"}
+        if node.op_type not in known and not constants.issuperset(node.input)
     )

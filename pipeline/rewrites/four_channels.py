@@ -52,22 +52,23 @@ def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     before, weight = (maker(value, DEQUANTIZE) for value in node.inputs[:2])
     assert before is not None
     assert weight is not None
-    pixels, integers, zero_point = before.inputs[0], constant(weight.inputs[0]), constant(before.inputs[2])
+    pixels, integers = before.inputs[0], constant(weight.inputs[0])
     assert pixels is not None
     assert pixels.shape is not None
     assert integers is not None
-    assert zero_point is not None
     images, channels, *edges = pixels.shape.numpy()
     missing = CHANNELS - channels
-    plane = np.full((images, missing, *edges), zero_point, zero_point.dtype)
+    size = np.array([images, missing, *edges], np.int64)
     padded = np.pad(integers, [(0, 0), (0, missing), (0, 0), (0, 0)])
     name = node.outputs[0].name
-    four = onnx_ir.node("Concat", [pixels, add_constant(graph, f"{name}_plane", plane)], attributes={"axis": 1})
+    # A constant that the runtime makes when it opens the file, and that takes no room in it.
+    plane = onnx_ir.node("Expand", [before.inputs[2], add_constant(graph, f"{name}_plane_size", size)])
+    four = onnx_ir.node("Concat", [pixels, plane.outputs[0]], attributes={"axis": 1})
     wider = onnx_ir.node(DEQUANTIZE, [four.outputs[0], *before.inputs[1:]])
     heavier = onnx_ir.node(
         DEQUANTIZE, [add_constant(graph, f"{name}_weight", padded), *weight.inputs[1:]], attributes=weight.attributes
     )
-    for new in (four, wider, heavier):
+    for new in (plane, four, wider, heavier):
         graph.insert_before(node, new)
     node.replace_input_with(0, wider.outputs[0])
     node.replace_input_with(1, heavier.outputs[0])

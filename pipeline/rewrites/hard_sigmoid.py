@@ -1,4 +1,4 @@
-"""DequantizeLinear, HardSigmoid, QuantizeLinear -> DequantizeLinear, Add, QuantizeLinear.
+"""DequantizeLinear, HardSigmoid, QuantizeLinear -> DequantizeLinear, Add, QuantizeLinear, or nothing at all.
 
 Matches ``HardSigmoid`` of a dequantized tensor with one scale, whose result is quantized to uint8 with
 zero point 0 and a scale of at most 1/255. There ``clip(αx + β, 0, 1)`` is an affine requantization: the
@@ -6,6 +6,9 @@ scale of x times α gives αx from the same integers, Add brings β, and uint8 s
 before. With a larger scale it would saturate above 1, so that is left alone. Equal but for the order of
 float products, which can move a value on a tie by one step. ONNX Runtime has no integer kernel for
 HardSigmoid; Add between DequantizeLinear and QuantizeLinear becomes one.
+
+Where the integers come out as they went in (α · scale is the new scale, β the new scale times the zero
+point), they are only read with the new scale: equal, and no operator is left.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ def hard_sigmoid(model: onnx_ir.Model) -> onnx_ir.Model:
     """Rewrite every match in place, and give the model back."""
     for node in list(model.graph):
         if node.op_type == "HardSigmoid" and _between_grids(node):
-            _rewrite(model.graph, node)
+            (_relabel if _is_identity(node) else _rewrite)(model.graph, node)
     return model
 
 
@@ -39,6 +42,27 @@ def _between_grids(node: onnx_ir.Node) -> bool:
     [*_, zero_point], ends = after.inputs, grid(after)
     unsigned = zero_point is not None and zero_point.dtype is not None and zero_point.dtype.name == "UINT8"
     return unsigned and ends is not None and ends[0] <= ROUNDING / 255 and ends[1] == 0
+
+
+def _is_identity(node: onnx_ir.Node) -> bool:
+    """α · scale · (q − zero point) + β is the new scale times the same q."""
+    before, after = maker(node.inputs[0], DEQUANTIZE), only_user(node, QUANTIZE)
+    grids = [grid(one) for one in (before, after) if one is not None]
+    (scale, zero_point), (wanted, _) = [found for found in grids if found is not None]
+    alpha, beta = _attribute(node, "alpha", ALPHA), _attribute(node, "beta", BETA)
+    same_steps = abs(alpha * scale / wanted - 1) < ROUNDING - 1
+    return same_steps and abs(beta - wanted * zero_point) < (ROUNDING - 1) * beta
+
+
+def _relabel(_: onnx_ir.Graph, node: onnx_ir.Node) -> None:
+    """Read the integers from before with the scale of those after: no node is left."""
+    import onnx_ir
+
+    before, after = maker(node.inputs[0], DEQUANTIZE), only_user(node, QUANTIZE)
+    assert before is not None
+    assert before.inputs[0] is not None
+    assert after is not None
+    onnx_ir.convenience.replace_all_uses_with(after.outputs[0], before.inputs[0])
 
 
 def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:

@@ -50,6 +50,26 @@ class OnnxRuntime(Runtime):
                 session.run(None, {name: x_NCHW})
             return _kernels(json.loads(Path(session.end_profiling()).read_text()))
 
+    def optimized(self, artifact: Artifact, path: Path) -> None:
+        """Save the graph as the runtime runs it."""
+        options = _options(1)
+        options.optimized_model_filepath = str(path)
+        _opened(artifact.path, options)
+
+
+def unoptimized(path: Path, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Every output of a file by name, one image a call, each node computed as it is written."""
+    import numpy as np
+    import onnxruntime
+
+    options = _options(1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _opened(path, options)
+    [name] = [value.name for value in session.get_inputs()]
+    answers = [session.run(None, {name: x_NCHW[i : i + 1]}) for i in range(len(x_NCHW))]
+    names = [value.name for value in session.get_outputs()]
+    return {name: np.stack(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
+
 
 def _options(threads: int) -> Any:
     import onnxruntime
@@ -82,12 +102,18 @@ def _port(value: Any) -> Port:
 
 def _kernels(events: list[dict[str, Any]]) -> tuple[Kernel, ...]:
     """Time by node, in the order the nodes run; the first calls, which allocate, left out."""
-    microseconds: dict[tuple[str, str], list[float]] = {}
+    microseconds: dict[tuple[str, str, bool], list[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(TIMED):
-            node = (event["name"].removesuffix(TIMED), event["args"]["op_name"])
+            node = (event["name"].removesuffix(TIMED), event["args"]["op_name"], _integer(event["args"]))
             microseconds.setdefault(node, []).append(event["dur"])
     return tuple(
-        Kernel(name, kernel, statistics.fmean(sorted(times[CALLS_TO_WARM_UP:])[: PROFILED_CALLS // 2]) / 1e3)
-        for (name, kernel), times in microseconds.items()
+        Kernel(name, kernel, statistics.fmean(sorted(times[CALLS_TO_WARM_UP:])[: PROFILED_CALLS // 2]) / 1e3, integer)
+        for (name, kernel, integer), times in microseconds.items()
     )
+
+
+def _integer(told: dict[str, Any]) -> bool:
+    """Its first input is of integers, and it does not turn them into floats for others to compute with."""
+    types = [kind for shaped in told.get("input_type_shape", [])[:1] for kind in shaped]
+    return types in (["uint8"], ["int8"]) and told["op_name"] != "DequantizeLinear"
