@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pipeline.errors import DataError, GateFailed, UsageError
+from pipeline.errors import DataError, GateFailed
 from pipeline.verbs import Options, app, verb
-
-if TYPE_CHECKING:
-    from pipeline.study import Benchmark
 
 
 @verb
@@ -122,148 +118,6 @@ def compare(
     options.tell(text, [value.model_dump(mode="json") for value in values])
 
 
-@dataclass(frozen=True)
-class Ruler:
-    """How ``bench`` measures."""
-
-    sweep_threads: Annotated[str, typer.Option("--sweep-threads", metavar="N,N…", help="Threads to try too.")] = ""
-    sweep_batches: Annotated[str, typer.Option("--sweep-batches", metavar="N,N…", help="Images a call to try.")] = ""
-    seconds: Annotated[float, typer.Option("--seconds", help="Time limit.")] = 60.0
-    precision: Annotated[float, typer.Option("--precision", help="Half-width of a ratio's interval to reach.")] = 0.03
-    single_stream: Annotated[
-        bool, typer.Option("--single-stream", help="MLPerf's rule: 1,024 calls and 60 s of every file.")
-    ] = False
-    cold_starts: Annotated[int, typer.Option("--cold-starts", min=0, help="New processes to time of each file.")] = 0
-
-    def benchmark(self, threads: int | None) -> Benchmark:
-        from pipeline.settings import benchmark_of
-
-        return benchmark_of(**vars(self), threads=threads or 1)
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a file does not say of itself."""
-
-    shape: Annotated[
-        str | None, typer.Option("--input", metavar="CxHxW", help="Image size, for files that do not say.")
-    ] = None
-    trust: Annotated[bool, typer.Option("--trust", help="Run files that are programs (TorchScript, .pt2).")] = False
-
-
-@verb
-def bench(
-    options: Options,
-    ruler: Ruler,
-    told: Told,
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE…", help="ONNX, TorchScript or .pt2 files, or folders with a manifest."),
-    ] = None,
-    runtimes: Annotated[
-        list[str] | None, typer.Option("--runtime", help="Measure on this one; on all that open the file unless given.")
-    ] = None,
-    self_test: Annotated[bool, typer.Option("--self-test", help="Check the ruler itself on this machine.")] = False,
-) -> None:
-    """Measure files side by side, without a study; or check the ruler itself."""
-    if self_test:
-        check_ruler(options)
-        return
-    if not files:
-        raise UsageError("bench: no file is given", "edgewright bench model.onnx, or edgewright bench --self-test")
-    from pipeline.bench import bench as bench_files
-    from pipeline.progress import shown
-    from pipeline.report.bench import table
-    from pipeline.settings import image_shape
-
-    with shown(options.console(), "latency") as progress:
-        arguments = (files, ruler.benchmark(options.threads), runtimes or ())
-        found = bench_files(*arguments, shape=image_shape(told.shape), trusted=told.trust, progress=progress)
-    options.tell(table(found), found.model_dump(mode="json"))
-
-
-@dataclass(frozen=True)
-class Int8:
-    """How ``quantize`` quantizes."""
-
-    calibration: Annotated[
-        str, typer.Option("--calibration", help="Ranges: moving_average, min_max, percentile, entropy or mse.")
-    ] = "moving_average"
-    images: Annotated[int, typer.Option("--images", min=1, help="Images to calibrate on.")] = 256
-    mean: Annotated[str, typer.Option("--mean", metavar="M,M,M", help="Of the input, in units of 0…1 images.")] = (
-        "0.485,0.456,0.406"
-    )
-    std: Annotated[str, typer.Option("--std", metavar="S,S,S", help="Of the input, in units of 0…1 images.")] = (
-        "0.229,0.224,0.225"
-    )
-    portable: Annotated[
-        bool, typer.Option("--portable", help="Weights of 7 bits: x86 without VNNI answers the same.")
-    ] = False
-    convert: Annotated[bool, typer.Option("--convert", help="Raise an operator set that is too old.")] = False
-    shape: Annotated[
-        str | None, typer.Option("--input", metavar="CxHxW", help="Image size, for files that do not say.")
-    ] = None
-
-    def wanted(self) -> Any:
-        from pipeline.settings import wanted_int8
-
-        return wanted_int8(**vars(self))
-
-
-@verb
-def quantize(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A float ONNX file, of any origin.")],
-    options: Options,
-    int8: Int8,
-    data: Annotated[
-        Path, typer.Option("--data", help="A folder of images like those it will see; labels are not needed.")
-    ],
-    seconds: Annotated[float, typer.Option("--seconds", help="Time limit for timing both files.")] = 30.0,
-) -> None:
-    """Quantize your own ONNX file to int8, check its answers and time it beside the float one."""
-    from pipeline.progress import shown
-    from pipeline.quantize_file import quantize_file
-    from pipeline.report.quantized import text
-    from pipeline.study import Benchmark
-
-    arguments = (file, data, options.out or file.parent, int8.wanted(), Benchmark(seconds=seconds))
-    with shown(options.console(), "int8") as progress:
-        made = quantize_file(*arguments, progress)
-    options.tell(text(made), made.model_dump(mode="json"))
-
-
-@verb
-def explain(
-    artifact: Annotated[Path, typer.Argument(help="An int8 ONNX file, or its folder with a manifest.")],
-    options: Options,
-    ruler: Ruler,
-    compared: Annotated[
-        Path | None,
-        typer.Option("--float", metavar="FILE", help="Compare with it; with the file's float twin unless given."),
-    ] = None,
-) -> None:
-    """Say why an int8 file is as fast and as noisy as it is here: layers, kernels, float islands, a verdict."""
-    from pipeline.explain import explain as explain_file
-    from pipeline.progress import shown
-    from pipeline.report.explained import text
-
-    with shown(options.console(), "latency") as progress:
-        found = explain_file(artifact, ruler.benchmark(options.threads), compared, progress)
-    options.tell(text(found), found.model_dump(mode="json"))
-
-
-def check_ruler(options: Options) -> None:
-    """Run the self-test; it fails as a gate does."""
-    from pipeline.progress import shown
-    from pipeline.self_test import self_test
-
-    with shown(options.console(), "self-test") as progress:
-        found = self_test(progress=progress)
-    options.tell(found.text(), found.model_dump(mode="json"))
-    if not found.passed:
-        raise GateFailed("the ruler cannot be trusted on this machine now", "stop other programs and try again")
-
-
 @verb
 def verify(
     path: Annotated[Path, typer.Argument(help="An artifact, a bundle, or a run's folder.")], options: Options
@@ -307,6 +161,9 @@ def check(
     if checked.refused:
         fix = "remove or replace what is refused; a study may set skip_unreadable: true"
         raise DataError(f"{checked.name}: {checked.refused} refused, see above", fix)
+
+
+from pipeline import file_verbs  # noqa: E402, F401 (their place in --help is after these)
 
 
 def main() -> None:

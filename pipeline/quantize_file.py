@@ -25,7 +25,6 @@ from pipeline.study import Benchmark
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
     from numpy.typing import NDArray
 
 BATCH = 8
@@ -92,7 +91,7 @@ def quantize_file(
         ready = simplified(model, stranger.shape)
         ranges = measured_ranges(ready, _batches(seen, progress), wanted.calibration)
         made = integer_file(ready, ranges, wanted.portable)
-        target = _written(made, out, path)
+        target = _written(made.SerializeToString(), out, path)
         checked = others if len(others) else seen
         float_NK, int8_NK = (aside.do(answers, one, checked) for one in (stranger, looked_at(target, aside)))
         timed = bench([path, target], benchmark, [OnnxRuntime().kind], shape=wanted.shape, progress=progress)
@@ -153,10 +152,10 @@ def _batches(samples: Samples, progress: Progress) -> Iterator[NDArray[np.float3
         yield samples.x_NCHW(start, start + BATCH)
 
 
-def _written(made: onnx.ModelProto, out: Path, path: Path) -> Path:
+def _written(content: bytes, out: Path, path: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{path.stem}-int8.onnx"
-    write_files(out, {target.name: made.SerializeToString()})
+    write_files(out, {target.name: content})
     return target
 
 

@@ -31,6 +31,7 @@ folding store stranger
 measure rewrites
 data models trainers pruners quantizers exporters runtimes studies
 bench self_test
+explain quantize_file
 report bundle
 plan
 execute assess
@@ -40,6 +41,7 @@ conclude
 deliver
 run inventory settings
 doctor verbs
+file_verbs
 cli
 __main__
 """
@@ -63,7 +65,7 @@ HOMES = {
         "pipeline/data/",
     ),
     "torchao": ("pipeline/quantizers/", "pipeline/exporters/_integer_torch.py", "pipeline/runtimes/eager.py"),
-    "typer": ("pipeline/cli.py", "pipeline/verbs.py"),
+    "typer": ("pipeline/cli.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),
     "torch.ao": ("pipeline/exporters/_integer_torch.py",),
     "torch.jit": ("pipeline/exporters/torchscript.py", "pipeline/runtimes/torchscript.py"),
     "pickle": ("pipeline/aside.py",),

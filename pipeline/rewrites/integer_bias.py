@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OFF_GRID = 0.01  # of a step
+FLOAT32 = 2.0**-22  # of a number, what its float32 and two products may be off
 
 
 def integer_bias(model: onnx_ir.Model) -> onnx_ir.Model:
@@ -55,6 +56,7 @@ def _step(node: onnx_ir.Node) -> NDArray[np.float64] | None:
 
 
 def _on_grid(bias: NDArray[Any], step: NDArray[np.float64]) -> bool:
+    """Within int32, and as near to whole steps as float32 can tell."""
     integers = bias.astype(np.float64) / step
     within = bool(np.abs(integers).max(initial=0) < 2**31 - 1)
-    return within and bool(np.abs(integers - np.rint(integers)).max(initial=0) <= OFF_GRID)
+    return within and bool((np.abs(integers - np.rint(integers)) <= OFF_GRID + np.abs(integers) * FLOAT32).all())

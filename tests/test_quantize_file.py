@@ -1,0 +1,242 @@
+"""``edgewright quantize``: other people's ONNX files, made int8, checked, and refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper
+from PIL import Image
+from tiny import FAMILIES, randomized
+from tiny_run import edgewright
+from torch import nn
+
+from pipeline.errors import DataError, UsageError
+from pipeline.quantize_file import Wanted, chosen, images_in, quantize_file
+from pipeline.quantizers.onnx_file import LOWEST_SWISH, measured_ranges, read_float, simplified
+from pipeline.spec import InputSpec
+from pipeline.study import Benchmark
+
+QUICK = Benchmark(seconds=0.5, sittings=4, rounds=1, calls=1, cold_starts=0)
+FAST = ("--seconds", "0.5")
+SHAPE = (3, 32, 32)
+WANTED = Wanted(images=24)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pictures with structure, in two folders, and a file that is none."""
+    folder, rng = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for index in range(60):
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        place = folder / "ab"[index % 2] / f"{index}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(coarse).resize((48, 40)).save(place)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def exported(path: Path, module: nn.Module, **options: Any) -> Path:
+    """As most files of today were made: by PyTorch's older exporter."""
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(module.eval(), (torch.zeros(1, *SHAPE),), path, dynamo=False, opset_version=17, **options)
+    return path
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MobileNetV3 with hard swish and squeeze-excite."""
+    module = randomized(FAMILIES["mobilenet_v3_small"].network(SHAPE, 10), 0)
+    return exported(tmp_path_factory.mktemp("floats") / "net.onnx", module)
+
+
+def test_answers_are_kept_on_images_that_calibration_did_not_see(
+    floats: Path, photographs: Path, tmp_path: Path
+) -> None:
+    made = quantize_file(floats, photographs, tmp_path, WANTED, QUICK)
+    assert made.file == str(tmp_path / "net-int8.onnx")
+    assert (made.calibrated_on, made.checked_on, made.unseen) == (24, 24, True)
+    assert made.parity.agreement >= 0.8
+    assert made.parity.sqnr_db >= 10
+    assert made.left == ()
+    assert made.float_bytes == floats.stat().st_size
+    assert (
+        made.int8_bytes == Path(made.file).stat().st_size < 0.75 * made.float_bytes
+    )  # a tiny network's graph weighs as much as its weights
+
+
+def test_everything_between_image_and_logits_is_integer(floats: Path, photographs: Path, tmp_path: Path) -> None:
+    made = quantize_file(floats, photographs, tmp_path, WANTED, QUICK)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(made.file, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    assert kinds.count("QuantizeLinear") == 1
+    assert {"Conv", "HardSigmoid", "Mul", "Add", "Gemm", "DequantizeLinear"}.isdisjoint(kinds)
+
+
+def test_few_images_are_checked_too_and_that_is_said(floats: Path, photographs: Path, tmp_path: Path) -> None:
+    made = quantize_file(floats, photographs, tmp_path, Wanted(images=256), QUICK)
+    assert (made.calibrated_on, made.checked_on, made.unseen) == (60, 60, False)
+
+
+def test_portable_weights_have_seven_bits(floats: Path, photographs: Path, tmp_path: Path) -> None:
+    made = quantize_file(floats, photographs, tmp_path, WANTED.model_copy(update={"portable": True}), QUICK)
+    arrays = [onnx.numpy_helper.to_array(value) for value in onnx.load(made.file).graph.initializer]
+    weights = [array for array in arrays if array.dtype == np.int8 and array.ndim > 1]
+    assert weights
+    assert max(int(np.abs(array.astype(int)).max()) for array in weights) == 64
+
+
+def test_the_command_says_what_came_of_it(floats: Path, photographs: Path, tmp_path: Path) -> None:
+    said = edgewright("quantize", floats, "--data", photographs, "--out", tmp_path, "--images", "8", *FAST)
+    assert said.exit_code == 0, said.stderr
+    assert "net-int8.onnx, calibrated on 8 images" in said.stdout
+    assert "float     no operator" in said.stdout
+    said = edgewright("quantize", floats, "--data", photographs, "--out", tmp_path, "--images", "8", *FAST, "--json")
+    assert json.loads(said.stdout)["calibrated_on"] == 8
+
+
+class Odd(nn.Module):
+    """With an operator that no integer kernel exists for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.erf(self.two(torch.erf(self.one(x)))).mean([2, 3]))
+
+
+def test_operators_without_integer_kernels_stay_float_and_are_listed(photographs: Path, tmp_path: Path) -> None:
+    made = quantize_file(exported(tmp_path / "odd.onnx", Odd()), photographs, tmp_path, WANTED, QUICK)
+    assert [text.partition(" ")[2] for text in made.left] == ["(Erf)", "(Erf)"]
+    assert made.parity.agreement >= 0.8
+
+
+def test_external_data_and_any_batch_are_taken(photographs: Path, tmp_path: Path) -> None:
+    axes = {"input": {0: "batch"}}
+    path = exported(tmp_path / "any.onnx", Odd(), input_names=["input"], dynamic_axes=axes)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="any.bin", size_threshold=0)
+    assert quantize_file(path, photographs, tmp_path, WANTED, QUICK).parity.agreement >= 0.8
+    (tmp_path / "any.bin").unlink()
+    said = edgewright("quantize", path, "--data", photographs, *FAST)
+    assert said.exit_code == 3
+    assert "any.bin" in said.stderr
+
+
+def test_any_height_and_width_need_to_be_told(photographs: Path, tmp_path: Path) -> None:
+    axes = {"input": {2: "height", 3: "width"}}
+    path = exported(tmp_path / "any.onnx", Odd(), input_names=["input"], dynamic_axes=axes)
+    said = edgewright("quantize", path, "--data", photographs, "--out", tmp_path, *FAST)
+    assert said.exit_code == 2
+    assert "--input" in said.stderr
+    said = edgewright("quantize", path, "--data", photographs, "--out", tmp_path, "--input", "3x32x32", *FAST)
+    assert said.exit_code == 0, said.stderr
+
+
+def old(path: Path, opset: int = 11) -> Path:
+    """A small classifier of an old operator set."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT, (4, 3, 3, 3), np.random.default_rng(0).normal(size=108))
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *SHAPE))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 4))],
+        [weight],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=6), path)
+    return path
+
+
+def test_an_old_operator_set_is_raised_when_asked(photographs: Path, tmp_path: Path) -> None:
+    path = old(tmp_path / "old.onnx")
+    said = edgewright("quantize", path, "--data", photographs, *FAST)
+    assert said.exit_code == 2
+    assert "operator set 11" in said.stderr
+    assert "--convert" in said.stderr
+    said = edgewright("quantize", path, "--data", photographs, "--out", tmp_path, "--convert", *FAST)
+    assert said.exit_code == 0, said.stderr
+
+
+def test_a_quantized_file_is_refused(floats: Path, photographs: Path, tmp_path: Path) -> None:
+    made = quantize_file(floats, photographs, tmp_path, WANTED, QUICK)
+    with pytest.raises(UsageError, match="quantized already"):
+        read_float(Path(made.file))
+
+
+@pytest.mark.parametrize("data", ["nowhere", "empty"])
+def test_a_folder_without_images_is_refused(floats: Path, tmp_path: Path, data: str) -> None:
+    (tmp_path / "empty").mkdir()
+    said = edgewright("quantize", floats, "--data", tmp_path / data, *FAST)
+    assert said.exit_code == 2
+    assert data in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--mean", "0.5"), ("--std", "0.5,0.5,none"), ("--calibration", "guess"), ("--std", "0,1,1")]
+)
+def test_options_that_do_not_fit_are_refused(floats: Path, photographs: Path, option: str, value: str) -> None:
+    said = edgewright("quantize", floats, "--data", photographs, option, value, *FAST)
+    assert said.exit_code == 2
+    assert len(said.stderr.splitlines()) <= 6
+
+
+def test_text_is_no_onnx_file(photographs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "text.onnx"
+    path.write_text("this is no protobuf")
+    said = edgewright("quantize", path, "--data", photographs, *FAST)
+    assert said.exit_code in (2, 3)
+    assert "text.onnx" in said.stderr
+
+
+def test_values_that_are_not_finite_end_it(photographs: Path, tmp_path: Path) -> None:
+    module = Odd()
+    module.one.weight.data[0, 0, 0, 0] = torch.nan
+    said = edgewright("quantize", exported(tmp_path / "nan.onnx", module), "--data", photographs, *FAST)
+    assert said.exit_code == 4
+    assert "NaN" in said.stderr
+
+
+def test_images_are_spread_over_the_folder(photographs: Path) -> None:
+    spec = InputSpec(size=(32, 32), resize=32)
+    seen, others = chosen(images_in(photographs, spec), 10)
+    names = [set(part.images.hashes()) for part in (seen, others)]
+    assert [len(part) for part in names] == [10, 10]
+    assert not names[0] & names[1]
+    assert {Path(name).parent.name for name in names[0]} == {"a", "b"}
+    with pytest.raises(DataError):
+        images_in(photographs / "notes.txt", spec)
+
+
+def test_ranges_do_not_depend_on_how_images_come(floats: Path, photographs: Path) -> None:
+    model = simplified(read_float(floats), SHAPE)
+    x_NCHW = images_in(photographs, InputSpec(size=(32, 32), resize=32)).x_NCHW(0, 6)
+    assert measured_ranges(model, [x_NCHW], "min_max") == measured_ranges(model, [x_NCHW[:1], x_NCHW[1:]], "min_max")
+
+
+def test_ranges_end_where_nobody_can_tell_the_difference(floats: Path, photographs: Path) -> None:
+    model = simplified(read_float(floats), SHAPE)
+    x_NCHW = images_in(photographs, InputSpec(size=(32, 32), resize=32)).x_NCHW(0, 6)
+    ranges = measured_ranges(model, [20 * x_NCHW], "min_max")
+    gates = [node for node in model.graph.node if node.op_type == "HardSigmoid"]
+    assert len(gates) > 10
+    assert all(ranges[gate.input[0]][0] >= LOWEST_SWISH for gate in gates)
+    assert {ranges[gate.output[0]] for gate in gates} == {(0.0, 1.0), (0.0, 255 / 256)}
+
+
+def test_no_image_is_an_error(floats: Path) -> None:
+    with pytest.raises(UsageError, match="no calibration images"):
+        measured_ranges(simplified(read_float(floats), SHAPE), [], "min_max")
