@@ -61,7 +61,7 @@ def results_page() -> str:
 
 def shown(path: Path) -> str:
     """A committed record as Markdown, by what it is a record of."""
-    if path.name == record.NAME:
+    if path.name.startswith(record.BEGINNING):
         return record.markdown(record.read(path))
     return markdown(read_results(path)) if path.name.endswith(RESULTS) else figures(path)
 

@@ -11,7 +11,7 @@ from pipeline.report.words import bounds, multiple, multiple_places, percent, pe
 from pipeline.results import Conditions, Difference, Interval, Latency
 from pipeline.spec import Value
 
-NAME = "peers.json"
+NAME, BEGINNING = "peers.json", "peers"
 NONE = "—"
 HEADERS = ("tool, runtime", "precision", "top-1 %", "Δ top-1, points", "same top-1 %", "p50 ms", "speed", "file")
 LEFT = ("tool, runtime", "precision")
@@ -49,7 +49,7 @@ class Network(Value):
 
 
 class Record(Value):
-    """``peers.json``."""
+    """``peers.json``, and others that begin like it."""
 
     command: str
     created: str
