@@ -52,7 +52,7 @@ class SwishRange(MovingAverageMinMaxObserver):  # type: ignore[misc]
 
     def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
         scale_and_zero_point: tuple[torch.Tensor, torch.Tensor] = self._calculate_qparams(
-            self.min_val.clamp(min=-3.0), self.max_val
+            self.min_val.clamp(min=-3.0), self.max_val.clamp(min=0.0)
         )
         return scale_and_zero_point
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import fx
-from torchao.quantization.pt2e.fake_quantize import FakeQuantize, FixedQParamsFakeQuantize
 
 from pipeline.dataset import Samples
 from pipeline.errors import DataError
+from pipeline.hush import hushed
 from pipeline.quantizers._ranges import METHODS, Bounds, Method
 from pipeline.quantizers.quantized import observe
+
+with hushed():
+    from torchao.quantization.pt2e.fake_quantize import FakeQuantize, FixedQParamsFakeQuantize
 
 BATCH = 16
 
@@ -30,12 +33,14 @@ def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], me
     ]
     observe(prepared, observing=False, quantizing=False)
     images = 0
-    with torch.no_grad():
-        for batch_NCHW in batches_NCHW:
-            prepared(batch_NCHW)
-            images += len(batch_NCHW)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with torch.no_grad():
+            for batch_NCHW in batches_NCHW:
+                prepared(batch_NCHW)
+                images += len(batch_NCHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
     if not images:
         raise DataError("there are no calibration images", "give the data set training images")
     for layer, found in watched.items():

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 from torch.nn import functional as F
 
-from pipeline.quantizers.quantized import observe, quantized_weight
+from pipeline.quantizers.quantized import bias_of, observe, quantized_weight
 
 BLOCK = 128  # columns whose errors are passed on together
 DAMPING = 0.01  # of the mean diagonal, so that the inputs' second moments can be inverted
@@ -45,7 +45,7 @@ class Means(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if quantized_weight(n):
-            self.means[n.name] = channel_means(result)
+            self.means[n.name] = channel_means(n, result)
         return result
 
 
@@ -68,10 +68,11 @@ class Reconstruction(fx.Interpreter):
         if self.rounding:
             self._round(n)
         result = super().run_node(n)
-        if self.biases and len(n.args) > 2:
-            shift = self.means[n.name] - channel_means(result)
-            self._parameter(n.args[2]).add_(shift)
-            result += shift.view(-1, *[1] * (result.ndim - 2))
+        bias = bias_of(n)
+        if self.biases and bias is not None:
+            shift = self.means[n.name] - channel_means(n, result)
+            self._parameter(bias).add_(shift)
+            result += shift if is_linear(n) else shift.view(-1, 1, 1)
         return result
 
     def _round(self, node: fx.Node) -> None:
@@ -88,9 +89,13 @@ class Reconstruction(fx.Interpreter):
         return parameter
 
 
-def channel_means(y: torch.Tensor) -> torch.Tensor:
-    """Mean over images and pixels: (N, K) or (N, K, H, W) -> (K,)."""
-    return y.mean([0, *range(2, y.ndim)])
+def is_linear(node: fx.Node) -> bool:
+    return node.target is torch.ops.aten.linear.default
+
+
+def channel_means(node: fx.Node, y: torch.Tensor) -> torch.Tensor:
+    """Mean over images and places of a layer's outputs: (N, …, K) of a linear layer, else (N, K, H, W) -> (K,)."""
+    return y.mean([*range(y.ndim - 1)] if is_linear(node) else [0, 2, 3])
 
 
 def second_moments(x: torch.Tensor, node: fx.Node, weight: torch.Tensor) -> torch.Tensor:
@@ -99,7 +104,8 @@ def second_moments(x: torch.Tensor, node: fx.Node, weight: torch.Tensor) -> torc
     Image by image, as a convolution's inputs are many times its image.
     """
     if weight.ndim == 2:
-        return (x.T @ x)[None]
+        rows = x.flatten(0, -2)
+        return (rows.T @ rows)[None]
     arguments: Any = [*node.args, *CONVOLUTION[len(node.args) :]]
     _, _, _, stride, padding, dilation, groups = arguments
     inputs = weight[0].numel()

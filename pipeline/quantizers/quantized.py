@@ -121,10 +121,11 @@ def round_biases(prepared: fx.GraphModule) -> None:
     import torch
 
     for node in prepared.graph.nodes:
-        if not quantized_weight(node) or len(node.args) < 3:
+        bias_node = bias_of(node) if quantized_weight(node) else None
+        if bias_node is None:
             continue
         x_scale, weight_scale = (prepared.get_buffer(f"{quantizer.target}.scale") for quantizer in node.args[:2])
-        bias, step = prepared.get_parameter(str(node.args[2].target)), x_scale * weight_scale
+        bias, step = prepared.get_parameter(str(bias_node.target)), x_scale * weight_scale
         with torch.no_grad():
             bias.copy_(torch.round(bias / step) * step)
 
@@ -133,6 +134,11 @@ def quantized_weight(node: fx.Node) -> bool:
     """A convolution or linear layer of a prepared graph that is not float."""
     weighted = str(node.target) in ("aten.conv2d.default", "aten.linear.default")
     return weighted and node.args[1].op == "call_module"  # type: ignore[union-attr]
+
+
+def bias_of(node: fx.Node) -> fx.Node | None:
+    """The bias of a convolution or linear layer, which may be left out, or None in its place."""
+    return node.args[2] if len(node.args) > 2 else None  # type: ignore[return-value]
 
 
 def quantized(value: Model, prepared: fx.GraphModule, floats: Collection[str] = ()) -> Model:

@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 from tiny import family, fingerprint, hand_made, inputs
-from torch import nn
+from torch import fx, nn
+from torch.nn import functional as F
+from torchao.quantization.pt2e.fake_quantize import FakeQuantize, FixedQParamsFakeQuantize
 
 from pipeline.errors import DataError
+from pipeline.folding import folded
 from pipeline.model import Blueprint, Model
 from pipeline.plugin import read
 from pipeline.pruners.structured import Prune
-from pipeline.quantizers._annotation import SMALLEST_SCALE
+from pipeline.quantizers._annotation import SMALLEST_SCALE, SwishRange
 from pipeline.quantizers.aware import QuantizationAware
 from pipeline.quantizers.post_training import PostTraining
-from pipeline.quantizers.quantized import Quantized
+from pipeline.quantizers.quantized import Quantized, prepare, spell_out_hard_swish
 from pipeline.stage import Context, Stage
 
 WEIGHTED = ("aten.conv2d.default", "aten.linear.default")
@@ -167,3 +170,143 @@ def test_pruned_networks_of_every_family(name: str, untrained: Model, context: C
     wanted, found = pruned.logits_NK(x_NCHW), quantized.logits_NK(x_NCHW)
     signal, noise = wanted - wanted.mean(0), found - wanted
     assert (noise**2).mean() < 0.1 * (signal**2).mean() + 1e-4
+
+
+class Swishes(nn.Module):
+    """A hard-swish that alone reads, one whose input a sum reads too, and a gate of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.gate, self.head = nn.Conv2d(8, 8, 1), nn.Linear(8, 10)
+        self.swish = nn.Hardswish()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.swish(self.one(x))
+        y = self.two(x)
+        y = y + F.hardswish(y)
+        y = y * F.hardsigmoid(self.gate(F.adaptive_avg_pool2d(y, 1)))
+        return self.head(torch.flatten(F.adaptive_avg_pool2d(y, 1), 1))
+
+
+class SwishesInPlace(Swishes):
+    def __init__(self) -> None:
+        super().__init__()
+        self.swish = nn.Hardswish(inplace=True)
+
+
+@pytest.fixture
+def swishes(context: Context) -> Model:
+    return replace(hand_made(Swishes, channels=1), spec=context.data.spec, classes=context.data.classes)
+
+
+def targets(module: fx.GraphModule) -> list[str]:
+    return [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
+
+
+@pytest.mark.parametrize("build", [Swishes, SwishesInPlace])
+def test_hard_swish_is_spelled_out(build: type[nn.Module]) -> None:
+    model = hand_made(build, channels=1)
+    x_NCHW = 5 * inputs(model, 4)
+    captured = torch.export.export(model.module, (x_NCHW,)).run_decompositions({}).module()
+    before = targets(captured)
+    with torch.no_grad():
+        wanted = captured(x_NCHW)
+        found = spell_out_hard_swish(captured)(x_NCHW)
+    after = targets(captured)
+    assert before.count("aten.hardswish.default") == 2
+    assert not [target for target in after if "hardswish" in target]
+    assert after.count("aten.hardsigmoid.default") == before.count("aten.hardsigmoid.default") + 2
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    captured.graph.lint()
+
+
+def test_no_network_is_prepared_with_a_hard_swish(trained: Model) -> None:
+    prepared = prepare(folded(trained.module), trained.spec)
+    assert not [target for target in targets(prepared) if "hardswish" in target]
+    assert "aten.hardsigmoid.default" in targets(prepared)
+
+
+def grid(prepared: fx.GraphModule, node: fx.Node) -> FakeQuantize:
+    """The quantizer of what a node gives."""
+    layers = {prepared.get_submodule(str(user.target)) for user in node.users}
+    assert len(layers) == 1
+    layer = layers.pop()
+    assert isinstance(layer, FakeQuantize)
+    return layer
+
+
+def gates(prepared: fx.GraphModule) -> list[tuple[FakeQuantize, FakeQuantize]]:
+    """Before and after each hard sigmoid, in order."""
+    found = [node for node in prepared.graph.nodes if str(node.target) == "aten.hardsigmoid.default"]
+    return [(prepared.get_submodule(str(node.args[0].target)), grid(prepared, node)) for node in found]
+
+
+def is_fixed(layer: FakeQuantize, scale: float, zero_point: int) -> bool:
+    found = float(layer.scale), int(layer.zero_point)
+    return isinstance(layer, FixedQParamsFakeQuantize) and found == (pytest.approx(scale), zero_point)
+
+
+def test_grids_around_gates(swishes: Model) -> None:
+    alone, shared, channels = gates(prepare(folded(swishes.module), swishes.spec))
+    assert type(alone[0].activation_post_process) is SwishRange
+    assert is_fixed(alone[1], 1 / 255, 0)
+    assert not isinstance(shared[0], FixedQParamsFakeQuantize)
+    assert not isinstance(shared[0].activation_post_process, SwishRange)  # the sum sees what lies below −3
+    assert is_fixed(shared[1], 1 / 255, 0)
+    assert is_fixed(channels[0], 6 / 256, 128)
+    assert is_fixed(channels[1], 1 / 256, 0)
+
+
+def test_gates_of_a_real_network(trained: Model) -> None:
+    kinds = {"swish": 0, "channels": 0}
+    for before, after in gates(prepare(folded(trained.module), trained.spec)):
+        if is_fixed(before, 6 / 256, 128):
+            assert is_fixed(after, 1 / 256, 0)
+            kinds["channels"] += 1
+        else:
+            assert is_fixed(after, 1 / 255, 0)
+            kinds["swish"] += 1
+    modules = list(trained.module.modules())
+    assert kinds["swish"] == sum(isinstance(layer, nn.Hardswish) for layer in modules) > 0
+    assert kinds["channels"] == sum(isinstance(layer, nn.Hardsigmoid) for layer in modules) > 0
+
+
+def test_between_the_grids_of_a_gate_is_no_arithmetic() -> None:
+    """Each of the 256 steps before it stands for the same step after it."""
+    steps = torch.arange(256, dtype=torch.float64)
+    assert torch.equal(torch.round(F.hardsigmoid(6 / 256 * (steps - 128)) * 256), steps)
+
+
+@pytest.mark.parametrize(
+    ("seen", "low", "high"),
+    [
+        ((-20.0, 6.0), -3, 6),
+        ((-1.0, 6.0), -1, 6),
+        ((2.0, 4.0), 0, 4),
+        ((-20.0, -2.0), -3, 0),
+        ((-20.0, -5.0), -3, 0),
+    ],
+)
+def test_a_swish_range_never_reaches_below_minus_three(seen: tuple[float, float], low: float, high: float) -> None:
+    observer = SwishRange(averaging_constant=0.05, dtype=torch.uint8, quant_min=0, quant_max=255, eps=SMALLEST_SCALE)
+    observer(torch.tensor(seen))
+    scale, zero_point = (float(value) for value in observer.calculate_qparams())
+    assert -zero_point * scale == pytest.approx(low, abs=scale)
+    assert (255 - zero_point) * scale == pytest.approx(high, abs=scale)
+
+
+def test_converted_networks_waste_no_step_below_minus_three(int8: Model, swishes: Model, context: Context) -> None:
+    state = {name: tensor.clone() for name, tensor in swishes.state.items()}
+    state["one.bias"] -= 10
+    deep = PostTraining()(replace(swishes, module=swishes.blueprint.build(state), state=state), context)
+    found = []
+    for model in (deep, int8):
+        for node in model.module.graph.nodes:
+            if str(node.target) == "aten.hardsigmoid.default":
+                _, scale, zero_point = node.args[0].args[:3]
+                found.append((-zero_point * scale, scale))
+    assert found[0][0] == pytest.approx(-3, abs=found[0][1])
+    others = [low >= -3 - scale for low, scale in found[2:]]  # the second of ``deep`` is read by a sum too
+    assert len(others) > 10
+    assert all(others)

@@ -88,3 +88,21 @@ def test_shapes_stay_known() -> None:
     known = {info.name: [d.dim_value for d in info.type.tensor_type.shape.dim] for info in after.graph.value_info}
     [addition] = [one for one in after.graph.node if one.op_type == "Add"]
     assert known[addition.input[0]] == known[addition.output[0]] == [2, 3, 4, 5]
+
+
+def relabelled(scale: float = 6 / 256, zero: int = 128, step: float = 1 / 256) -> onnx.ModelProto:
+    return changed(hard_sigmoid, graph(scale, zero, step=step))
+
+
+def test_a_gate_of_the_same_integers_is_no_operator() -> None:
+    x = ((np.resize(np.arange(256), (3, 2, 3, 4, 5)) - 128) * np.float32(6 / 256)).astype(np.float32)
+    assert kinds(relabelled()) == [QUANTIZE, DEQUANTIZE]
+    for part in x:
+        assert np.array_equal(run(relabelled(), part), run(graph(6 / 256, 128, step=1 / 256), part, optimized=False))
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero", "step"), [(6 / 255, 128, 1 / 256), (6 / 256, 127, 1 / 256), (6 / 256, 128, 1 / 257)]
+)
+def test_other_integers_need_the_addition(scale: float, zero: int, step: float) -> None:
+    assert "Add" in kinds(relabelled(scale, zero, step))
