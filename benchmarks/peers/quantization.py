@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 COMMAND = "python -m benchmarks.peers.quantization"
 PEERS = ("ours", "onnxruntime_quantizer", "openvino_nncf", "executorch")
-IMAGES_FOR_STATISTICS = 32
+IMAGES_FOR_STATISTICS, FEW_IMAGES = 32, 8
 # What quantizing MobileNetV2 on 256 images may take.
 MOST_SECONDS, MOST_BYTES = 60.0, 2e9
 
@@ -89,7 +89,7 @@ def run(names: tuple[str, ...], images: int, benchmark: Benchmark, work: Path) -
     trained, found = default_models(data), []
     for name in names:
         model = trained.get(name) or untrained(name, data)
-        prepare(model, data, work / name / "order", images)
+        prepare(model, data, work / name / "order", images if name in trained else FEW_IMAGES)
         with shown(Console(stderr=True), name) as progress:
             network = compare(name, work / name, PEERS, benchmark, progress)
         found.append(network if name in trained else without_accuracy(network))

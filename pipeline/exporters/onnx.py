@@ -22,6 +22,7 @@ class ExportOnnx(Exporter):
         opset: version of the operator set.
     """
 
+    version: ClassVar[int] = 2
     format: ClassVar[str] = "onnx"
     suffix: ClassVar[str] = ".onnx"
     batch: ClassVar[int] = 1  # static shapes are what phone accelerators take, and export faster
