@@ -93,6 +93,9 @@ class Int8:
     portable: Annotated[
         bool, typer.Option("--portable", help="Weights of 7 bits: x86 without VNNI answers the same.")
     ] = False
+    amx: Annotated[
+        bool, typer.Option("--amx", help="For processors with AMX: quicker there, slower elsewhere, the same answers.")
+    ] = False
     convert: Annotated[bool, typer.Option("--convert", help="Raise an operator set that is too old.")] = False
     shape: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Image size, for files that do not say.")

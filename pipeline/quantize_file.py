@@ -38,6 +38,7 @@ class Wanted(Value):
         images: to calibrate on; as many others, where there are so many, check the result.
         mean, std: of the network's input, one a channel, in units of the 0…1 image.
         portable: weights of seven bits, on which no processor saturates.
+        amx: for processors with AMX; see ``ExportOnnx``.
         convert: raise an operator set that is too old.
         shape: (channels, height, width), for files that do not say.
     """
@@ -47,6 +48,7 @@ class Wanted(Value):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     portable: bool = False
+    amx: bool = False
     convert: bool = False
     shape: tuple[Positive, Positive, Positive] | None = None
 
@@ -90,7 +92,7 @@ def quantize_file(
         seen, others = chosen(images_in(data, spec_of(stranger, wanted)), wanted.images)
         ready = simplified(model, stranger.shape)
         ranges = measured_ranges(ready, _batches(seen, progress), wanted.calibration)
-        made = integer_file(ready, ranges, wanted.portable)
+        made = integer_file(ready, ranges, wanted.portable, wanted.amx)
         target = _written(made.SerializeToString(), out, path)
         checked = others if len(others) else seen
         float_NK, int8_NK = (aside.do(answers, one, checked) for one in (stranger, looked_at(target, aside)))

@@ -4,6 +4,7 @@ float.onnx, int8.onnx      ours; batch 1, input (1, C, H, W) float32, normalized
 float.pt2                  the float network as torch.export saves it, batch 1
 network/                   the same for who builds it with ``pipeline.model.Model.load``
 calibration.npy            (N, C, H, W) float32, normalized
+int8.txt                   what there is to know of int8.onnx
 test.npy, labels.npy       what accuracy is told from; image.npy is the first, to be timed
 """
 
@@ -12,11 +13,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.peers.peer import NOTE
+from pipeline.quantizers.post_training import PostTraining
+
 if TYPE_CHECKING:
     from pipeline.dataset import DataSet
     from pipeline.model import Model
 
 LAST = "labels.npy"
+TUNED = PostTraining()
+# The same graph with other numbers, in a tenth of the time: for networks whose answers are not told.
+UNTUNED = PostTraining(rounding="nearest", correct_bias=False)
 
 
 def default_models(data: DataSet) -> dict[str, Model]:
@@ -33,7 +40,7 @@ def default_models(data: DataSet) -> dict[str, Model]:
     return models
 
 
-def prepare(model: Model, data: DataSet, order: Path, images: int) -> None:
+def prepare(model: Model, data: DataSet, order: Path, images: int, quantizer: PostTraining = TUNED) -> None:
     """Write the order for the first ``images`` test images; one that is whole is left as it is."""
     import numpy as np
 
@@ -41,7 +48,7 @@ def prepare(model: Model, data: DataSet, order: Path, images: int) -> None:
         return
     (order / "network").mkdir(parents=True, exist_ok=True)
     model.save(order / "network")
-    _files(model, data, order)
+    _files(model, data, order, quantizer)
     test = data.test.normalized_as(model.spec)
     x_NCHW = test.x_NCHW(0, images)
     np.save(order / "test.npy", x_NCHW)
@@ -49,13 +56,13 @@ def prepare(model: Model, data: DataSet, order: Path, images: int) -> None:
     np.save(order / LAST, test.labels_N[:images])
 
 
-def _files(model: Model, data: DataSet, order: Path) -> None:
+def _files(model: Model, data: DataSet, order: Path, quantizer: PostTraining) -> None:
     """Our own files, the exported program, and the calibration images."""
     import numpy as np
     import torch
 
     from pipeline.exporters.onnx import ExportOnnx
-    from pipeline.quantizers.post_training import PostTraining
+    from pipeline.measure.machine import cpu_flags
     from pipeline.stage import Context
 
     splits = data.splits.normalized_as(model.spec)
@@ -65,4 +72,6 @@ def _files(model: Model, data: DataSet, order: Path) -> None:
         program = torch.export.export(model.module, (torch.zeros(1, *model.spec.shape),))
     torch.export.save(program, order / "float.pt2")
     ExportOnnx().write(model, order / "float.onnx")
-    ExportOnnx().write(PostTraining()(model, context), order / "int8.onnx")
+    amx = "amx_int8" in cpu_flags()
+    ExportOnnx(amx=amx).write(quantizer(model, context), order / "int8.onnx")
+    (order / NOTE).write_text("exported for processors with AMX, as this one is" if amx else "")

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.peer import FLOAT, INT8, Made
+from benchmarks.peers.peer import FLOAT, INT8, NOTE, Made
 
 if TYPE_CHECKING:
     from benchmarks.peers.peer import Session
@@ -18,7 +18,8 @@ PRECISIONS = (FLOAT, INT8)
 
 
 def make(order: Path, out: Path, precision: str) -> Made:
-    return Made(Path(shutil.copy(order / f"{precision}.onnx", out)))
+    note = (order / NOTE).read_text() if precision == INT8 else ""
+    return Made(Path(shutil.copy(order / f"{precision}.onnx", out)), note)
 
 
 def open(path: Path, threads: int) -> Session:

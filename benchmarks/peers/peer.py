@@ -25,6 +25,7 @@ PEERS = (
     "torch_pruning",
 )
 FLOAT, INT8, PRUNED = "float", "int8", "pruned"
+NOTE = "int8.txt"  # of the order: what a reader should know of our int8 file
 
 
 class Made(NamedTuple):

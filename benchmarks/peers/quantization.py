@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks.figure import Figure, tell
 from benchmarks.machine import results_folder
-from benchmarks.peers.order import default_models, prepare
+from benchmarks.peers.order import UNTUNED, default_models, prepare
 from benchmarks.peers.peer import FLOAT, INT8
 from benchmarks.peers.record import Network, Record, Row, markdown
 from benchmarks.peers.together import compare
@@ -89,7 +89,11 @@ def run(names: tuple[str, ...], images: int, benchmark: Benchmark, work: Path) -
     trained, found = default_models(data), []
     for name in names:
         model = trained.get(name) or untrained(name, data)
-        prepare(model, data, work / name / "order", images if name in trained else FEW_IMAGES)
+        order = work / name / "order"
+        if name in trained:
+            prepare(model, data, order, images)
+        else:
+            prepare(model, data, order, FEW_IMAGES, UNTUNED)
         with shown(Console(stderr=True), name) as progress:
             network = compare(name, work / name, PEERS, benchmark, progress)
         found.append(network if name in trained else without_accuracy(network))

@@ -20,6 +20,8 @@ class ExportOnnx(Exporter):
 
     Attributes:
         opset: version of the operator set.
+        amx: an int8 file for processors with AMX, such as Intel's servers: the same answers, from kernels that
+            are quicker there and slower elsewhere.
     """
 
     version: ClassVar[int] = 2
@@ -28,6 +30,7 @@ class ExportOnnx(Exporter):
     batch: ClassVar[int] = 1  # static shapes are what phone accelerators take, and export faster
     tools: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "torchao", "onnx", "onnxscript")
     opset: Annotated[int, Field(ge=18, le=23)] = 21
+    amx: bool = False
 
     def write(self, model: Model, path: Path) -> None:
         import onnx_ir
@@ -45,7 +48,7 @@ class ExportOnnx(Exporter):
                 verbose=False,
             )
         assert program is not None
-        onnx_ir.save(rewritten(anonymous(program.model)), path)
+        onnx_ir.save(rewritten(anonymous(program.model), self.amx), path)
 
 
 def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:

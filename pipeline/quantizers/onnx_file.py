@@ -166,8 +166,14 @@ def _is_standard(gate: onnx.NodeProto) -> bool:
     return abs(found.get("alpha", 0.2) - 1 / 6) < SAME and abs(found.get("beta", 0.5) - 1 / 2) < SAME
 
 
-def integer_file(model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable: bool) -> onnx.ModelProto:
-    """The int8 graph with these ranges, by ONNX Runtime's quantizer and our rewrites."""
+def integer_file(
+    model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable: bool, amx: bool = False
+) -> onnx.ModelProto:
+    """The int8 graph with these ranges, by ONNX Runtime's quantizer and our rewrites.
+
+    Args:
+        portable: weights of seven bits. amx: for processors with AMX; see ``matrix_convolution``.
+    """
     import numpy as np
     import onnx
     import onnx_ir
@@ -195,7 +201,7 @@ def integer_file(model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable:
         )
         quantizer.quantize_model()
     shaped = onnx.shape_inference.infer_shapes(quantizer.model.model)
-    return onnx_ir.to_proto(rewritten(float_logits(onnx_ir.from_proto(shaped))))
+    return onnx_ir.to_proto(rewritten(float_logits(onnx_ir.from_proto(shaped)), amx))
 
 
 def left_float(model: onnx.ModelProto) -> tuple[Left, ...]:

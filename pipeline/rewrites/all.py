@@ -11,6 +11,7 @@ from pipeline.rewrites.global_average_pool import global_average_pool
 from pipeline.rewrites.hard_sigmoid import hard_sigmoid
 from pipeline.rewrites.implicit_zero import implicit_zero
 from pipeline.rewrites.integer_bias import integer_bias
+from pipeline.rewrites.matrix_convolution import matrix_convolution
 from pipeline.rewrites.padded_convolution import padded_convolution
 
 REWRITES = (
@@ -24,12 +25,15 @@ REWRITES = (
 )
 
 
-def rewritten(model: onnx_ir.Model) -> onnx_ir.Model:
+def rewritten(model: onnx_ir.Model, amx: bool = False) -> onnx_ir.Model:
     """Apply all in place, drop what nobody reads any more, and give the model back.
+
+    Args:
+        amx: also what only processors with AMX like; see ``matrix_convolution``.
 
     Shapes between input and output go too: whoever needs them infers them, and they are half a per cent of a file.
     """
-    for rewrite in REWRITES:
+    for rewrite in (*REWRITES, *[matrix_convolution] * amx):
         rewrite(model)
     model.graph.sort()  # the pass goes through it once, from the end
     onnx_ir.passes.common.RemoveUnusedNodesPass()(model)
