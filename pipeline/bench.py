@@ -89,7 +89,7 @@ class Candidate:
 
     def open(self) -> Timer:
         session, x_NCHW = self.runtime.open(self.stranger.artifact, self.threads), self.x_NCHW()
-        return timer(lambda: session(x_NCHW))  # type: ignore[arg-type]
+        return timer(lambda: session(x_NCHW))
 
 
 def bench(
@@ -154,7 +154,7 @@ def attempt(one: Candidate) -> None:
     """
     session, x_NCHW = one.runtime.open(one.stranger.artifact, one.threads), one.x_NCHW()
     try:
-        answer = session(x_NCHW)  # type: ignore[arg-type]
+        answer = session(x_NCHW)
     except Exception as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"{one.label} does not answer to {_text(x_NCHW.shape)}: {why[-1]}") from error

@@ -37,8 +37,8 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def x_NCHW(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Normalized network inputs of a slice."""
+    def x_NCHW(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Network inputs of a slice: float32, normalized, unless ``spec`` says that pixels are taken."""
         return self.spec.normalize(self.images.fitted_NHWC(start, stop))
 
     def take(self, indices: NDArray[np.int64]) -> Samples:

@@ -27,9 +27,11 @@ def layers_of(shop: Workshop, item: Answered, threads: int) -> tuple[Layer, ...]
 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
         model = shop.model(item.model_key)
-        validation = shop.data.splits.validation.normalized_as(model.spec)
-        kernels = shop.aside.do(profile, item.runtime, item.artifact, validation.x_NCHW(0, 1), threads)
-        noise = layer_noise(model, validation.x_NCHW(0, NOISE_IMAGES)) if kernels and model.integer else {}
+        validation = shop.data.splits.validation
+        x_1CHW = validation.normalized_as(item.artifact.manifest.input).x_NCHW(0, 1)
+        kernels = shop.aside.do(profile, item.runtime, item.artifact, x_1CHW, threads)
+        x_NCHW = validation.normalized_as(model.spec).x_NCHW(0, NOISE_IMAGES)
+        noise = layer_noise(model, x_NCHW) if kernels and model.integer else {}
         return Arrays({}), {"layers": [layer.model_dump() for layer in combined(kernels, noise)]}
 
     try:

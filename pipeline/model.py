@@ -79,7 +79,7 @@ class Model:
     """Weights never travel without their preprocessing.
 
     Attributes:
-        module: in eval mode, on the CPU; maps x_NCHW float32 to logits_NK.
+        module: in eval mode, on the CPU; maps x_NCHW, float32 unless ``spec`` says uint8, to logits_NK.
         blueprint: rebuilds ``module`` from ``state``.
         state: the tensors that are saved.
         spec: how an image becomes x_NCHW.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipeline.artifact import Artifact
 from pipeline.plugin import Plugin
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    Session = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 class Kernel(NamedTuple):
@@ -61,7 +61,7 @@ class Runtime(Plugin):
 
     @abstractmethod
     def open(self, artifact: Artifact, threads: int) -> Session:
-        """A function from x_NCHW float32 to logits_NK float32 that uses ``threads`` threads.
+        """A function from x_NCHW, as the artifact's input makes it, to logits_NK float32; uses ``threads`` threads.
 
         Raises:
             UnavailableError: the runtime cannot open the file.

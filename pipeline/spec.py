@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Positive = Annotated[int, Field(gt=0)]
 Interpolation = Literal["bilinear", "bicubic"]
+Dtype = Literal["float32", "uint8"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+EXACT = 1e-3  # of a pixel
 # What a folder may be called anywhere.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -26,12 +28,31 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class PixelGrid(NamedTuple):
+    """Normalization as steps of one pixel: ``scale · factor · (pixel - zero_point + shift)`` for each channel.
+
+    Attributes:
+        zero_point: the pixel nearest to what normalizes to zero, for all channels together.
+        factors: in (0, 1], 1 for the channel of the least std. shifts: in pixels.
+    """
+
+    scale: float
+    zero_point: int
+    factors: tuple[float, ...]
+    shifts: tuple[float, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Every pixel is a whole step of ``scale``, and ``zero_point`` is zero: nothing else is to be done."""
+        return max(self.factors) - min(self.factors) < EXACT and max(map(abs, self.shifts)) < EXACT
+
+
 class InputSpec(Value):
     """The only description of preprocessing, travelling with the weights as data.
 
     A uint8 image of any size is resized so that its shorter edge is ``resize`` (antialiased,
     half-pixel centres, rounded to uint8), cropped at the centre to ``size`` and normalized:
-    ``(x / 255 - mean) / std``.
+    ``(x / 255 - mean) / std``, by whoever calls the network or, where ``dtype`` is uint8, by itself.
 
     Attributes:
         size: (height, width) of the network's input, in pixels.
@@ -40,6 +61,7 @@ class InputSpec(Value):
         mean: one value a channel, in units of the 0…1 image.
         std: one positive value a channel, in units of the 0…1 image.
         interpolation: "bilinear" or "bicubic"; what the weights were trained with.
+        dtype: "float32" where the network takes normalized images, "uint8" where it takes the pixels.
     """
 
     size: tuple[Positive, Positive]
@@ -48,6 +70,8 @@ class InputSpec(Value):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (0.229, 0.224, 0.225)
     interpolation: Interpolation = "bilinear"
+    # Left out where it is the usual one, so that what was written before it was there stays what it was.
+    dtype: Annotated[Dtype, Field(exclude_if=lambda dtype: dtype == "float32")] = "float32"
 
     @model_validator(mode="after")
     def _consistent(self) -> InputSpec:
@@ -65,6 +89,17 @@ class InputSpec(Value):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one network input."""
         return (self.channels, *self.size)
+
+    @property
+    def pixel_grid(self) -> PixelGrid:
+        """
+        >>> InputSpec(size=(4, 4), resize=4, color="L", mean=(0.5,), std=(0.5,)).pixel_grid.shifts
+        (0.5,)
+        """
+        zeros, least = [255 * mean for mean in self.mean], min(self.std)
+        zero_point = min(max(round(sum(zeros) / len(zeros)), 0), 255)
+        shifts = tuple(zero_point - zero for zero in zeros)
+        return PixelGrid(1 / (255 * least), zero_point, tuple(least / std for std in self.std), shifts)
 
     def fits_as(self, other: InputSpec) -> bool:
         """Whether both make the same pixels; they may normalize them differently."""
@@ -94,10 +129,12 @@ class InputSpec(Value):
         pixels: NDArray[np.uint8] = np.clip(np.rint(fitted), 0, 255).astype(np.uint8)
         return pixels
 
-    def normalize(self, fitted_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Fitted uint8 images (N, H, W, C) to the network's float32 input (N, C, H, W)."""
+    def normalize(self, fitted_NHWC: NDArray[np.uint8]) -> NDArray[Any]:
+        """Fitted uint8 images (N, H, W, C) to the network's input (N, C, H, W), float32 or the pixels themselves."""
         import numpy as np
 
+        if self.dtype == "uint8":
+            return np.ascontiguousarray(fitted_NHWC.transpose(0, 3, 1, 2))
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         normalized = (fitted_NHWC.astype(np.float32) / 255 - mean) / std
         return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))

@@ -65,7 +65,8 @@ def looked_at(path: Path, aside: Aside, shape: tuple[int, int, int] | None = Non
     """
     if (path / MANIFEST).is_file():
         artifact = Artifact.load(path)
-        return Stranger(str(path), artifact, artifact.manifest.input.shape, "float32")
+        taken = artifact.manifest.input
+        return Stranger(str(path), artifact, taken.shape, taken.dtype)
     if not path.is_file() or path.suffix not in FORMATS:
         what = f"is no {', '.join(FORMATS)} file" if path.is_file() else "is neither a model file nor an artifact"
         raise UsageError(f"{path} {what}", "give an ONNX, TorchScript or .pt2 file, or a folder with a manifest.json")

@@ -131,6 +131,25 @@ def test_normalize() -> None:
     np.testing.assert_allclose(x_NCHW[0, :, 0, 1], [1, 1, 0])
 
 
+def test_what_takes_pixels_gets_them() -> None:
+    spec = InputSpec(**GOOD, dtype="uint8")
+    fitted = image_of(8, 6, 3, 0)[None]
+    assert np.array_equal(spec.normalize(fitted), fitted.transpose(0, 3, 1, 2))
+    assert InputSpec.model_validate(json.loads(spec.model_dump_json())) == spec
+    assert "dtype" not in InputSpec(**GOOD).model_dump()  # files from before it was there are as they were
+
+
+@given(
+    means=st.lists(st.floats(0, 1), min_size=3, max_size=3), stds=st.lists(st.floats(0.1, 1), min_size=3, max_size=3)
+)
+def test_the_grid_of_pixels_is_the_normalization(means: list[float], stds: list[float]) -> None:
+    spec = InputSpec(**{**GOOD, "size": (1, 256), "resize": 256}, mean=tuple(means), std=tuple(stds))
+    pixels = np.repeat(np.arange(256, dtype=np.uint8)[None, None, :, None], 3, 3)
+    grid = spec.pixel_grid
+    steps = np.array(grid.factors) * (pixels.astype(float) - grid.zero_point + np.array(grid.shifts))
+    np.testing.assert_allclose(grid.scale * steps.transpose(0, 3, 1, 2), spec.normalize(pixels), atol=1e-5)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),

@@ -38,8 +38,8 @@ sha256sum -c SHA256SUMS            # nothing changed on the way here
 1. Take the upright image as uint8, {color}.
 2. Resize it so that its shorter edge is {resize} pixels: {interpolation}, antialiased, half-pixel centres.
 3. Crop the centre to {height} × {width} (height × width) and round to uint8.
-4. For each channel: `(x / 255 - mean) / std` with mean {mean} and std {std}.
-5. Order the values as (1, {channels}, {height}, {width}), float32: the input `input`. The output `logits` is
+4. {normalization}
+5. Order the values as (1, {channels}, {height}, {width}), {dtype}: the input `input`. The output `logits` is
    (1, {classes}), in the order of `labels.txt`; its softmax gives probabilities.
 
 `preprocess.json` says the same as data. Another resizer gives other pixels: run the golden examples through yours.
@@ -97,6 +97,12 @@ def _input(spec: InputSpec) -> dict[str, object]:
         "interpolation": "bicubic (a = -1/2)" if spec.interpolation == "bicubic" else "bilinear",
         "height": spec.size[0],
         "width": spec.size[1],
-        "mean": list(spec.mean),
-        "std": list(spec.std),
+        "normalization": _normalization(spec),
+        "dtype": spec.dtype,
     }
+
+
+def _normalization(spec: InputSpec) -> str:
+    if spec.dtype == "uint8":
+        return "Leave the values as they are: the model normalizes them itself."
+    return f"For each channel: `(x / 255 - mean) / std` with mean {list(spec.mean)} and std {list(spec.std)}."

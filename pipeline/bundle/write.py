@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Images = Sequence[NDArray[np.uint8]]
 
 PREPROCESS = "preprocess.json"
+NORMALIZED = {"float32": "(x / 255 - mean) / std for each channel", "uint8": "no arithmetic: the model does it"}
 GOLDEN_IMAGES = 8
 # Photographs as they came are large, and a bundle is committed to an app's repository.
 GOLDEN_BYTES = 32 * 2**20
@@ -81,13 +82,13 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
     return {
         **spec.model_dump(mode="json"),
         "layout": "NCHW",
-        "dtype": "float32",
+        "dtype": spec.dtype,
         "input": "input",
         "output": "logits",
         "accepts": f"{kind} image of uint8 values: .npy (height, width, {spec.channels}) or binary {file}",
         "formula": "resize the uint8 image so that its shorter edge is `resize` (antialiased `interpolation`, "
         "half-pixel centres; bicubic has a = -1/2), crop the centre to `size` (height, width), round to uint8; then "
-        "(x / 255 - mean) / std for each channel; then put channels first and add a batch of 1",
+        f"{NORMALIZED[spec.dtype]}; then put channels first and add a batch of 1",
     }
 
 

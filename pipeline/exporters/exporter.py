@@ -12,6 +12,7 @@ from pipeline.artifact import Draft, Manifest, Probe
 from pipeline.hush import hushed
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Model
+from pipeline.spec import InputSpec
 from pipeline.stage import ARTIFACT, FLOAT, INT8, Context, Stage
 
 if TYPE_CHECKING:
@@ -42,12 +43,20 @@ class Exporter(Stage):
     def write(self, model: Model, path: Path) -> None:
         """Write the model file; it maps ``input`` (N, C, H, W) to ``logits`` (N, K)."""
 
+    def input_of(self, spec: InputSpec) -> InputSpec:
+        """What the file takes, of a model that takes ``spec``."""
+        return spec
+
+    def reference(self, value: Model) -> Model:
+        """The model whose answers the file has to give."""
+        return value
+
     def __call__(self, value: Model, context: Context) -> Draft:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{self.suffix}"
             self.write(value, path)
             content = path.read_bytes()
-        return Draft(self.manifest(value), content, probe(value, context))
+        return Draft(self.manifest(value), content, probe(self.reference(value), context))
 
     def manifest(self, value: Model) -> Manifest:
         return Manifest(
@@ -56,7 +65,7 @@ class Exporter(Stage):
             file=f"model{self.suffix}",
             integer=value.integer,
             batch=self.batch,
-            input=value.spec,
+            input=self.input_of(value.spec),
             classes=value.classes,
             params=count_params(value.blueprint),
             macs=count_macs(value.blueprint, value.spec),

@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline.exporters.exporter import Exporter, captured
 from pipeline.hush import hushed
 from pipeline.model import Model
+from pipeline.spec import InputSpec
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -22,6 +23,7 @@ class ExportOnnx(Exporter):
         opset: version of the operator set.
         amx: an int8 file for processors with AMX, such as Intel's servers: the same answers, from kernels that
             are quicker there and slower elsewhere.
+        pixels: the file takes the uint8 image, and normalizes it itself; an int8 one in its first layer.
     """
 
     version: ClassVar[int] = 2
@@ -31,6 +33,17 @@ class ExportOnnx(Exporter):
     tools: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "torchao", "onnx", "onnxscript")
     opset: Annotated[int, Field(ge=18, le=23)] = 21
     amx: bool = False
+    pixels: bool = False
+
+    def input_of(self, spec: InputSpec) -> InputSpec:
+        return spec.model_copy(update={"dtype": "uint8"}) if self.pixels else spec
+
+    def reference(self, value: Model) -> Model:
+        if not (self.pixels and value.integer):
+            return value
+        from pipeline.exporters._pixel_reference import pixel_reference
+
+        return pixel_reference(value)
 
     def write(self, model: Model, path: Path) -> None:
         import onnx_ir
@@ -48,7 +61,8 @@ class ExportOnnx(Exporter):
                 verbose=False,
             )
         assert program is not None
-        onnx_ir.save(rewritten(anonymous(program.model), self.amx), path)
+        pixels = model.spec if self.pixels else None
+        onnx_ir.save(rewritten(anonymous(program.model), self.amx, pixels), path)
 
 
 def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:

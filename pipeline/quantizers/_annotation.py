@@ -25,6 +25,8 @@ from torchao.quantization.pt2e.quantizer import (
 if TYPE_CHECKING:
     from torch import fx
 
+    from pipeline.spec import PixelGrid
+
 aten: Any = torch.ops.aten
 
 # The least scale: below it a constant tensor would quantize to infinity.
@@ -116,12 +118,15 @@ class Int8(Quantizer):  # type: ignore[misc]
 
     Args:
         floats: names of nodes that shall not be quantized. portable: see ``PairRange``.
+        pixels: how the network's input was normalized; where that ends on a grid, it is the input's.
     """
 
-    def __init__(self, floats: Collection[str] = (), portable: bool = False) -> None:
+    def __init__(self, floats: Collection[str] = (), portable: bool = False, pixels: PixelGrid | None = None) -> None:
         super().__init__()
         self.floats = frozenset(floats)
         self.weight = PORTABLE_WEIGHT if portable else WEIGHT
+        exact = pixels is not None and pixels.exact
+        self.image = _fixed(pixels.scale, pixels.zero_point) if pixels is not None and exact else PIXELS
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
@@ -137,27 +142,26 @@ class Int8(Quantizer):  # type: ignore[misc]
     def _annotation(self, node: fx.Node) -> QuantizationAnnotation | None:
         inputs = [value for value in node.args if isinstance(value, torch.fx.Node)]
         if node.target in WEIGHTED:
-            return _annotate({**_read(inputs[0]), inputs[1]: self.weight}, _output(node))
+            return _annotate({**self._read(inputs[0]), inputs[1]: self.weight}, _output(node))
         if node.target in COMBINING and len(inputs) == 2:
-            return _annotate({**_read(inputs[0]), **_read(inputs[1])}, _output(node))
+            return _annotate({**self._read(inputs[0]), **self._read(inputs[1])}, _output(node))
         if node.target in CLAMPING:
-            return _annotate({} if _absorbs(inputs[0], node) else _read(inputs[0]), _seen_by(node))
+            return _annotate({} if _absorbs(inputs[0], node) else self._read(inputs[0]), _seen_by(node))
         if node.target is HARD_SIGMOID:
-            read = _read(inputs[0])
+            read = self._read(inputs[0])
             return _annotate(read, AFTER_GATE if read[inputs[0]] is BEFORE_GATE else GATE)
         if node.target in RESCALING:
-            return _annotate(_read(inputs[0]), ACTIVATION)
+            return _annotate(self._read(inputs[0]), ACTIVATION)
         if node.target in MOVING:
-            return _annotate(_read(inputs[0]), SharedQuantizationSpec((inputs[0], node)))
+            return _annotate(self._read(inputs[0]), SharedQuantizationSpec((inputs[0], node)))
         return None
 
-
-def _read(source: fx.Node) -> dict[fx.Node, Any]:
-    """As what gave it was quantized; two grids for one tensor would be two quantizations."""
-    given = source.meta.get("quantization_annotation")
-    if given is not None and isinstance(given.output_qspec, QuantizationSpec | FixedQParamsQuantizationSpec):
-        return {source: given.output_qspec}
-    return {source: PIXELS if source.op == "placeholder" else ACTIVATION}
+    def _read(self, source: fx.Node) -> dict[fx.Node, Any]:
+        """As what gave it was quantized; two grids for one tensor would be two quantizations."""
+        given = source.meta.get("quantization_annotation")
+        if given is not None and isinstance(given.output_qspec, QuantizationSpec | FixedQParamsQuantizationSpec):
+            return {source: given.output_qspec}
+        return {source: self.image if source.op == "placeholder" else ACTIVATION}
 
 
 def _annotate(inputs: dict[fx.Node, Any], output: Any) -> QuantizationAnnotation:

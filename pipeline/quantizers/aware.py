@@ -31,7 +31,7 @@ class QuantizationAware(Taught, Stage):
         portable: weights on which no processor saturates: x86 without VNNI answers the same.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     gives: ClassVar[str] = INT8
     shared: ClassVar[bool] = True
     epochs: Positive = 2

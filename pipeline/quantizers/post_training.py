@@ -25,7 +25,7 @@ class PostTraining(Stage):
     """
 
     gives: ClassVar[str] = INT8
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     calibration: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = "moving_average"
     rounding: Literal["nearest", "outputs"] = "outputs"
     correct_bias: bool = True

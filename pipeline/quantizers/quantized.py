@@ -61,7 +61,7 @@ def prepare(
         example = (torch.zeros(2, *spec.shape),)
         captured = torch.export.export(module, example, dynamic_shapes=({0: batch},))
         graph_module = spell_out_hard_swish(captured.module(check_guards=False))
-        prepared: fx.GraphModule = prepare_qat_pt2e(graph_module, Int8(floats, portable))
+        prepared: fx.GraphModule = prepare_qat_pt2e(graph_module, Int8(floats, portable, spec.pixel_grid))
     return prepared
 
 

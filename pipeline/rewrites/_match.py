@@ -44,6 +44,24 @@ def grid(node: onnx_ir.Node) -> tuple[float, int] | None:
     return None if scale is None or zero_point is None else (scale, int(zero_point))
 
 
+def dequantized(node: onnx_ir.Node) -> NDArray[np.float32] | None:
+    """The constant that a DequantizeLinear gives; None where it is computed."""
+    import numpy as np
+
+    integers, scale = constant(node.inputs[0]), constant(node.inputs[1])
+    if integers is None or scale is None:
+        return None
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    shape = [1] * integers.ndim
+    if scale.size > 1:
+        axis = node.attributes.get("axis")
+        shape[1 if axis is None else axis.as_int()] = scale.size
+    offsets = 0 if zero is None else zero.astype(np.int64).reshape(shape if zero.size > 1 else ())
+    factors = scale.reshape(shape if scale.size > 1 else ())
+    floats: NDArray[np.float32] = ((integers.astype(np.int64) - offsets) * factors).astype(np.float32)
+    return floats
+
+
 def add_constant(graph: onnx_ir.Graph, name: str, array: NDArray[np.generic]) -> onnx_ir.Value:
     """An initializer of that name, or of a longer one where another value has it; equal ones are shared."""
     import numpy as np

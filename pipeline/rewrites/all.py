@@ -13,6 +13,8 @@ from pipeline.rewrites.implicit_zero import implicit_zero
 from pipeline.rewrites.integer_bias import integer_bias
 from pipeline.rewrites.matrix_convolution import matrix_convolution
 from pipeline.rewrites.padded_convolution import padded_convolution
+from pipeline.rewrites.uint8_image import uint8_image
+from pipeline.spec import InputSpec
 
 REWRITES = (
     global_average_pool,
@@ -25,16 +27,21 @@ REWRITES = (
 )
 
 
-def rewritten(model: onnx_ir.Model, amx: bool = False) -> onnx_ir.Model:
+def rewritten(model: onnx_ir.Model, amx: bool = False, pixels: InputSpec | None = None) -> onnx_ir.Model:
     """Apply all in place, drop what nobody reads any more, and give the model back.
 
     Args:
         amx: also what only processors with AMX like; see ``matrix_convolution``.
+        pixels: how the float image was normalized, where the model shall take the uint8 image in its place.
 
     Shapes between input and output go too: whoever needs them infers them, and they are half a per cent of a file.
     """
-    for rewrite in (*REWRITES, *[matrix_convolution] * amx):
+    for rewrite in REWRITES:
         rewrite(model)
+    if pixels is not None:
+        uint8_image(model, pixels)
+    if amx:
+        matrix_convolution(model)
     model.graph.sort()  # the pass goes through it once, from the end
     onnx_ir.passes.common.RemoveUnusedNodesPass()(model)
     for node in model.graph:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, grid, maker, only_user
+from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, dequantized, grid, maker, only_user
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -79,12 +79,27 @@ def _undo_four_channels(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     integers = constant(weight.inputs[0]) if weight is not None else None
     if read is None or joined is None or weight is None or size is None or integers is None:
         return
-    fewer = add_constant(graph, f"{node.outputs[0].name}_weight", integers[:, : -int(size[1])])
+    channels = integers.shape[1] - int(size[1])
+    fewer = add_constant(graph, f"{node.outputs[0].name}_weight", integers[:, :channels])
     image = onnx_ir.node(DEQUANTIZE, [joined.inputs[0], *read.inputs[1:]])
     kept = onnx_ir.node(DEQUANTIZE, [fewer, *weight.inputs[1:]], attributes=weight.attributes)
-    for index, new in enumerate((image, kept)):
-        graph.insert_before(node, new)
-        node.replace_input_with(index, new.outputs[0])
+    made = [image, kept]
+    if integers[:, channels].any():
+        shift = add_constant(graph, f"{node.outputs[0].name}_shift", _shift(integers, channels, read))
+        made.append(onnx_ir.node("Add", [image.outputs[0], shift]))
+    graph.insert_before(node, made)
+    node.replace_input_with(0, made[-1].outputs[0] if len(made) > 2 else image.outputs[0])
+    node.replace_input_with(1, kept.outputs[0])
+
+
+def _shift(integers: NDArray[np.int8], channels: int, read: onnx_ir.Node) -> NDArray[np.float32]:
+    """What each channel (1, C, 1, 1) must gain to make up for a plane of pixels that are 0, as far as one shift can."""
+    found = grid(read)
+    assert found is not None
+    weight = integers[:, :channels].swapaxes(0, 1).reshape(channels, -1).T.astype(np.float64)
+    shift, *_ = np.linalg.lstsq(weight, integers[:, channels].reshape(-1) * -float(found[1]))
+    steps: NDArray[np.float32] = (found[0] * shift).astype(np.float32).reshape(1, -1, 1, 1)
+    return steps
 
 
 def _undo_quantization(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
@@ -149,22 +164,6 @@ def _join_hard_swish(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     alpha, beta = (gate.attributes[name].as_float() for name in ("alpha", "beta"))
     if abs(alpha - 1 / 6) < 1e-4 and abs(beta - 0.5) < 1e-4:
         _replace(graph, node, onnx_ir.node("HardSwish", [gate.inputs[0]], name=node.name))
-
-
-def dequantized(node: onnx_ir.Node) -> NDArray[np.float32] | None:
-    """The constant that a DequantizeLinear gives; None where it is computed."""
-    integers, scale = constant(node.inputs[0]), constant(node.inputs[1])
-    if integers is None or scale is None:
-        return None
-    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    shape = [1] * integers.ndim
-    if scale.size > 1:
-        axis = node.attributes.get("axis")
-        shape[1 if axis is None else axis.as_int()] = scale.size
-    offsets = 0 if zero is None else zero.astype(np.int64).reshape(shape if zero.size > 1 else ())
-    factors = scale.reshape(shape if scale.size > 1 else ())
-    floats: NDArray[np.float32] = ((integers.astype(np.int64) - offsets) * factors).astype(np.float32)
-    return floats
 
 
 def _replace(graph: onnx_ir.Graph, old: onnx_ir.Node, new: onnx_ir.Node) -> None:

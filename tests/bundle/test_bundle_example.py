@@ -14,13 +14,28 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from bundle_kit import Made, classify
+from bundle_kit import Made, classify, variant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.artifact import Artifact
+from pipeline.bundle.write import write_bundle
+from pipeline.exporters.onnx import ExportOnnx
+from pipeline.model import Model
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.spec import InputSpec
+from pipeline.stage import Context
 
 EDGES = st.integers(1, 70)
+
+
+def test_a_model_that_takes_pixels_is_given_them(made: Made, int8: Model, context: Context, tmp_path: Path) -> None:
+    ExportOnnx(pixels=True)(int8, context).save(tmp_path)
+    artifact = Artifact.load(tmp_path)
+    write_bundle(tmp_path / "bundle", artifact, made.data.raw_test, OnnxRuntime().open(artifact, 1), variant(), "study")
+    tested = classify(tmp_path / "bundle", "--self-test")
+    assert tested.returncode == 0, tested.stderr
+    assert "Leave the values as they are" in (tmp_path / "bundle/README.md").read_text()
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from torch import nn
 from pipeline.artifact import MANIFEST, PROBE, Artifact, read_manifest
 from pipeline.errors import CorruptFile, UnavailableError
 from pipeline.files import sha256_of
+from pipeline.measure.parity import check_parity, compare_logits
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Model
 from pipeline.plugin import discover
@@ -236,6 +237,24 @@ def test_onnx_is_valid_and_named(precision: str, artifact_of: ArtifactOf, traine
     assert [d.dim_value for d in given_.type.tensor_type.shape.dim] == [1, *trained.spec.shape]
     assert [d.dim_value for d in answer.type.tensor_type.shape.dim] == [1, len(trained.classes)]
     assert [imported.version for imported in model.opset_import if not imported.domain] == [21]
+
+
+@every_precision
+def test_onnx_of_pixels_takes_bytes(
+    precision: str, trained: Model, int8: Model, full_context: Context, tmp_path: Path
+) -> None:
+    model = {"float": trained, "int8": int8}[precision]
+    EXPORTERS["ExportOnnx"](pixels=True)(model, full_context).save(tmp_path)  # type: ignore[call-arg]
+    artifact = Artifact.load(tmp_path)
+    assert artifact.manifest.input == trained.spec.model_copy(update={"dtype": "uint8"})
+    [given_] = onnx.load(artifact.path).graph.input
+    assert given_.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    wanted, found = answers("onnxruntime", artifact)
+    check_parity(compare_logits(wanted, found), artifact.manifest.integer, "onnxruntime")
+    floats = trained.logits_NK(trained.spec.normalize(artifact.probe().fitted_NHWC))
+    assert (found.argmax(1) == floats.argmax(1)).mean() >= 0.9
+    nodes = [node.op_type for node in optimized(artifact, tmp_path / "o.onnx").graph.node]
+    assert precision == "float" or not {"QuantizeLinear", "Conv"} & set(nodes)
 
 
 def test_no_batch_norm_is_left_in_the_file(artifact_of: ArtifactOf) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from rewriting_kit import DEQUANTIZE, QUANTIZE, Builder, built, changed, kinds, node, residual, run
 
 from pipeline.errors import UsageError
+from pipeline.rewrites._match import dequantized
 from pipeline.rewrites.aligned_channels import aligned_channels
-from pipeline.rewrites.float_twin import dequantized, float_twin, write_float_twin
+from pipeline.rewrites.float_twin import float_twin, write_float_twin
 from pipeline.rewrites.four_channels import four_channels
 from pipeline.rewrites.hard_sigmoid import hard_sigmoid
 
