@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from pipeline.model import Model
-from pipeline.spec import InputSpec, Ratio
+from pipeline.spec import Ratio
 from pipeline.stage import Context, Stage
 from pipeline.trainers.feed import Batch
 from pipeline.trainers.fit import fit, imitation
-from pipeline.trainers.outputs import outputs
 from pipeline.trainers.plan import Plan
+from pipeline.trainers.teacher import answers_of, on_device, renormalization
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-    from pipeline.trainers.fit import Network
+    from pipeline.trainers.fit import Loss, Network
 
 
 class Taught(Plan):
@@ -41,6 +41,15 @@ class Taught(Plan):
         hard = F.cross_entropy(logits_NK, targets, label_smoothing=self.smoothing)
         return (1 - self.weight) * hard + self.weight * imitation(logits_NK, wanted_NK, self.temperature)
 
+    def imitating(self, teacher: Model, student: Model, context: Context) -> Loss:
+        """The loss of a student that sees what the teacher sees."""
+        answer = answers_of(teacher, student.spec, bool(self.augment), context)
+
+        def loss(network: Network, batch: Batch) -> torch.Tensor:
+            return self.taught(network(batch.x_NCHW), batch.targets, answer(batch))
+
+        return loss
+
 
 class Distill(Taught, Stage):
     """Train on the labels and on the answers of another recipe's model.
@@ -50,10 +59,15 @@ class Distill(Taught, Stage):
 
     Attributes:
         teacher: name of the recipe that makes the teacher.
+        hint: weight of the difference between the last maps of student and teacher, the student's
+            through a 1 × 1 convolution that is learned and thrown away (FitNets, Romero et al.,
+            2015); 1 where the student's map says nothing. 0 leaves it out, and saves the teacher
+            from answering more than once.
     """
 
     shared: ClassVar[bool] = True
     teacher: str
+    hint: Annotated[float, Field(ge=0)] = 0.0
 
     def needs(self) -> tuple[str, ...]:
         return (self.teacher,)
@@ -61,40 +75,29 @@ class Distill(Taught, Stage):
     def __call__(self, value: Model, context: Context) -> Model:
         assert context.teacher is not None, "the run gives every context a teacher"
         teacher = context.teacher(self.teacher)
-        answer = self.answers_of(teacher, value, context)
-
-        def loss(network: Network, batch: Batch) -> torch.Tensor:
-            return self.taught(network(batch.x_NCHW), batch.targets, answer(batch))
-
         module = copy.deepcopy(value.module).train()
-        fit(module, loss, self, context)
+        if self.hint:
+            self._hinted(module, teacher, value, context)
+        else:
+            fit(module, self.imitating(teacher, value, context), self, context)
         return replace(value, module=module.eval(), state=module.state_dict())
 
-    def answers_of(self, teacher: Model, student: Model, context: Context) -> Callable[[Batch], torch.Tensor]:
-        """The teacher's logits for a batch."""
+    def _hinted(self, module: nn.Module, teacher: Model, value: Model, context: Context) -> None:
+        """Train ``module`` in place, on the teacher's last map besides."""
         import torch
 
-        module = copy.deepcopy(teacher.module).to(context.device).to(memory_format=torch.channels_last)
-        if not self.augment:
-            train = context.data.train.normalized_as(teacher.spec)
-            known_NK = outputs(module, train, context)
-            return lambda batch: known_NK[batch.chosen_N.to(known_NK.device)]
-        scale, shift = renormalization(student.spec, teacher.spec, context.device)
+        from pipeline.trainers._hints import Hinted, distance, last_map, with_map
 
-        def answer(batch: Batch) -> torch.Tensor:
+        example = torch.zeros(1, *value.spec.shape)
+        (layer, channels), (its_layer, wanted) = (last_map(one.module, example) for one in (value, teacher))
+        torch.manual_seed(context.seed)
+        whole, its_module = Hinted(module, layer, channels, wanted).train(), on_device(teacher, context)
+        renormalized = renormalization(value.spec, teacher.spec, context.device)
+
+        def loss(network: Network, batch: Batch) -> torch.Tensor:
             with torch.no_grad():
-                logits_NK: torch.Tensor = module(batch.x_NCHW * scale + shift)
-            return logits_NK
+                wanted_NK, wanted_NCHW = with_map(its_module, its_layer, renormalized(batch.x_NCHW))
+            logits_NK, map_NCHW = network(batch.x_NCHW)
+            return self.taught(logits_NK, batch.targets, wanted_NK) + self.hint * distance(map_NCHW, wanted_NCHW)
 
-        return answer
-
-
-def renormalization(source: InputSpec, target: InputSpec, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """(scale, shift), each (1, C, 1, 1): from one model's normalization to another's."""
-    import torch
-
-    mean, std, new_mean, new_std = (
-        torch.tensor(values, device=device).view(1, -1, 1, 1)
-        for values in (source.mean, source.std, target.mean, target.std)
-    )
-    return std / new_std, (mean - new_mean) / new_std
+        fit(whole, loss, self, context)

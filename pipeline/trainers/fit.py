@@ -38,7 +38,7 @@ class Job:
     loss: Loss
     plan: Plan
     context: Context
-    before_epoch: Callable[[int], None]
+    before_step: Callable[[int, int], None]
     feed: Callable[[Context, Plan], Feed]
 
 
@@ -47,7 +47,7 @@ def fit(
     loss: Loss,
     plan: Plan,
     context: Context,
-    before_epoch: Callable[[int], None] = lambda _: None,
+    before_step: Callable[[int, int], None] = lambda *_: None,
     feed: Callable[[Context, Plan], Feed] = feed_of,
 ) -> None:
     """Train ``module`` in place, on the context's device; resume from its checkpoint.
@@ -56,7 +56,7 @@ def fit(
 
     Args:
         loss: of the network and a batch of augmented, normalized images.
-        before_epoch: called with the epoch's index.
+        before_step: called with the step's index and the number of steps.
         feed: makes the batches; the training images' own unless given.
 
     Raises:
@@ -66,7 +66,7 @@ def fit(
     """
     keep_freed_memory()
     plan = plan.model_copy(update={"batch": min(plan.batch, len(context.data.train))})
-    job = Job(module, loss, plan, context, before_epoch, feed)
+    job = Job(module, loss, plan, context, before_step, feed)
     saved = read_checkpoint(context.checkpoint)
     while saved and job.plan.batch > int(saved[BATCH]):
         job = replace(job, plan=job.plan.halved())
@@ -114,8 +114,7 @@ def _train(job: Job, saved: Mapping[str, torch.Tensor]) -> None:
     network, watch = network_of(job), Watch(context, learner, first, feed.total, feed.batch)
     with context.stop.deferred():
         for step in range(first, feed.total):
-            if step % feed.steps_per_epoch == 0 or step == first:
-                job.before_epoch(step // feed.steps_per_epoch)
+            job.before_step(step, feed.total)
             batch = feed(step)
             with torch.autocast(batch.x_NCHW.device.type, torch.bfloat16, enabled=batch.x_NCHW.is_cuda):
                 value = job.loss(network, batch)

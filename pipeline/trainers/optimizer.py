@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Layers share a learning rate in this many steps from first to last.
 LEVELS = 5
+STATISTICS = ("running_mean", "running_var")  # BatchNorm's, the only buffers with a mean
 
 
 def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
@@ -50,8 +51,9 @@ def shares(module: nn.Module, first: float) -> Iterator[tuple[float, torch.Tenso
 class Average:
     """An exponential moving average of a module's weights and BatchNorm's statistics.
 
-    Early averages forget faster, so that the first random weights leave no trace: the decay of
-    the update after step n is at most (1 + n) / (10 + n).
+    Everything else is the module's own: counters and switches have no mean, and a quantizer's scale
+    and zero point belong together. Early averages forget faster, so that the first random weights
+    leave no trace: the decay of the update after step n is at most (1 + n) / (10 + n).
 
     Attributes:
         module: the averaged twin.
@@ -59,9 +61,10 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module, self.decay = copy.deepcopy(module), decay
-        pairs = list(zip(self.module.state_dict().values(), module.state_dict().values(), strict=True))
-        self.numbers = [pair for pair in pairs if pair[0].is_floating_point()]
-        self.others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        own, current = self.module.state_dict(), module.state_dict()
+        meant = {name for name in own if name.endswith(STATISTICS)} | {name for name, _ in module.named_parameters()}
+        self.numbers = [(own[name], current[name]) for name in own if name in meant]
+        self.others = [(own[name], current[name]) for name in own if name not in meant]
 
     def follow(self, step: int) -> None:
         """Move towards the weights that step ``step`` left."""
@@ -70,4 +73,4 @@ class Average:
         averages, currents = (list(tensors) for tensors in zip(*self.numbers, strict=True))
         get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))(averages, currents, step)
         for average, current in self.others:
-            average.copy_(current)  # counters and switches have no mean
+            average.copy_(current)

@@ -13,8 +13,7 @@ from tiny import fingerprint
 
 from pipeline.model import Model
 from pipeline.stage import Context
-from pipeline.trainers.distillation import Distill, renormalization
-from pipeline.trainers.feed import feed_of
+from pipeline.trainers.distillation import Distill
 from pipeline.trainers.fit import imitation
 
 
@@ -49,43 +48,3 @@ def test_imitation_is_zero_only_for_the_same_answers(temperature: float, seed: i
     assert float(imitation(wanted, wanted, temperature)) == pytest.approx(0, abs=1e-4)
     assert float(imitation(wanted + 5, wanted, temperature)) == pytest.approx(0, abs=1e-3)
     assert float(imitation(other, wanted, temperature)) > 1e-3
-
-
-@pytest.mark.parametrize("augment", ["none", "flip"])
-def test_the_teacher_answers_for_what_the_student_sees(
-    augment: str, untrained: Model, trained: Model, context: Context
-) -> None:
-    """Also where the two normalize differently, and where the answers are kept."""
-    spec = trained.spec.model_copy(update={"mean": (0.1,), "std": (0.7,)})
-    student = replace(untrained, spec=spec)
-    own = replace(context, data=context.data.normalized_as(spec))
-    stage = Distill(teacher="t", augment=augment, batch=16)
-    batch = feed_of(own, stage)(1)
-    answer = stage.answers_of(trained, student, own)
-    scale, shift = renormalization(spec, trained.spec, "cpu")
-    with torch.no_grad():
-        wanted_NK = trained.module(batch.x_NCHW * scale + shift)
-    torch.testing.assert_close(answer(batch), wanted_NK, atol=1e-4, rtol=1e-4)
-
-
-def test_answers_are_kept_only_where_images_do_not_change(trained: Model, context: Context) -> None:
-    calls: list[int] = []
-    hook = torch.nn.modules.module.register_module_forward_hook(lambda *_: calls.append(1))
-    try:
-        counts = []
-        for augment in ("none", "flip"):
-            stage = Distill(teacher="t", augment=augment, batch=16)
-            answer, feed = stage.answers_of(trained, trained, context), feed_of(context, stage)
-            before = len(calls)
-            answer(feed(0))
-            counts.append(len(calls) - before)
-    finally:
-        hook.remove()
-    assert counts[0] == 0
-    assert counts[1] > 0
-
-
-def test_renormalization_to_the_same_is_nothing(trained: Model) -> None:
-    scale, shift = renormalization(trained.spec, trained.spec, "cpu")
-    assert float(scale) == 1
-    assert float(shift) == 0

@@ -30,7 +30,9 @@ STAGES = {
     "sgd": Train(epochs=2, batch=32, augment="affine"),
     "adamw": Train(epochs=2, batch=32, optimizer="adamw", lr=0.003, augment="flip"),
     "distill": Distill(epochs=2, batch=32, teacher="teacher"),
+    "hinted": Distill(epochs=2, batch=32, teacher="teacher", hint=1.0, ema=0.9),
     "aware": QuantizationAware(epochs=2, batch=32),
+    "aware-average": QuantizationAware(epochs=2, batch=32, teacher="teacher", ema=0.9),
     "average": Train(epochs=2, batch=32, ema=0.9, clip=1.0, schedule="cosine", augment=["mixup", "cutout"]),
 }
 
@@ -69,7 +71,9 @@ INTERRUPTIONS = [
     ("adamw", 2),
     ("adamw", 5),
     ("distill", 4),
+    ("hinted", 3),
     ("aware", 2),
+    ("aware-average", 4),
     ("average", 4),
 ]
 

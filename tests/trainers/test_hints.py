@@ -1,0 +1,94 @@
+"""Hints: every family has a last map, and a student with hints comes nearer to its teacher's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import FAMILIES, family, inputs
+
+from pipeline.errors import StageFailed
+from pipeline.model import Model
+from pipeline.stage import Context
+from pipeline.trainers._hints import Hinted, distance, last_map, with_map
+from pipeline.trainers.distillation import Distill
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"dense"}))
+def test_every_family_has_a_last_map(name: str, untrained: Model) -> None:
+    """It has a mean over its pixels that the rest of the network knows the answer from."""
+    model = family(name, untrained)
+    x_NCHW = inputs(model)
+    layer, channels = last_map(model.module, x_NCHW)
+    with torch.no_grad():
+        logits_NK, map_NCHW = with_map(model.module, layer, x_NCHW)
+        torch.testing.assert_close(logits_NK, model.module(x_NCHW))
+    assert map_NCHW.shape[:2] == (len(x_NCHW), channels)
+    assert not model.module.get_submodule(layer)._forward_hooks
+
+
+def test_a_network_without_maps_takes_no_hint(untrained: Model, trained: Model, context: Context) -> None:
+    stage = Distill(teacher="t", epochs=1, hint=1.0)
+    for student, teacher in ((family("dense", untrained), trained), (untrained, family("dense", untrained))):
+        with pytest.raises(StageFailed, match="no map to give or take hints"):
+            stage(student, replace(context, teacher=lambda _, teacher=teacher: teacher))
+
+
+@given(st.integers(0, 99), st.floats(0.01, 100), st.sampled_from([(4, 4), (2, 2), (1, 1)]))
+def test_the_distance_is_a_share_of_the_teachers_map(seed: int, scale: float, size: tuple[int, int]) -> None:
+    wanted_NCHW = scale * torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(seed))
+    assert float(distance(wanted_NCHW, wanted_NCHW)) == 0
+    assert float(distance(torch.zeros_like(wanted_NCHW), wanted_NCHW)) == pytest.approx(1, rel=1e-4)
+    assert float(distance(2 * wanted_NCHW, wanted_NCHW)) == pytest.approx(1, rel=1e-4)
+
+
+def test_maps_of_other_sizes_are_compared_where_both_have_pixels() -> None:
+    fine, coarse = torch.randn(1, 2, 8, 6), torch.zeros(1, 2, 4, 3)
+    coarse += torch.nn.functional.avg_pool2d(fine, 2)
+    assert float(distance(fine, coarse)) == pytest.approx(0, abs=1e-10)
+    assert float(distance(coarse, fine)) == pytest.approx(0, abs=1e-10)
+    assert float(distance(torch.zeros(1, 2, 3, 6), fine)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("student", ["resnet18", "mobilenet_v4"])
+def test_a_student_of_any_family_comes_nearer_to_the_teachers_map(
+    student: str, trained: Model, context: Context
+) -> None:
+    """Than without the hint; and of the projection nothing is left."""
+    beginner, taught = family(student, trained), replace(context, teacher=lambda _: trained)
+    alike = []
+    for hint in (0.0, 5.0):
+        stage = Distill(teacher="t", epochs=4, batch=32, lr=0.02, hint=hint, augment="none")
+        found = stage(beginner, taught)
+        assert found.module.state_dict().keys() == beginner.module.state_dict().keys()
+        alike.append(_alike(found, trained, context))
+    assert alike[1] > alike[0] + 0.05
+
+
+def _alike(student: Model, teacher: Model, context: Context) -> float:
+    """Linear centred kernel alignment of the two mean maps over images, 0 to 1 (Kornblith et al., 2019)."""
+    x_NCHW = torch.from_numpy(context.data.validation.x_NCHW())
+    means = []
+    with torch.no_grad():
+        for model in (student, teacher):
+            _, map_NCHW = with_map(model.module, last_map(model.module, x_NCHW)[0], x_NCHW)
+            mean_NC = map_NCHW.mean((2, 3))
+            means.append(mean_NC - mean_NC.mean(0))
+    first, second = means
+    return float((first.T @ second).norm() ** 2 / ((first.T @ first).norm() * (second.T @ second).norm()))
+
+
+def test_gradients_reach_the_student_through_the_hint(untrained: Model) -> None:
+    x_NCHW = inputs(untrained)
+    layer, channels = last_map(untrained.module, x_NCHW)
+    whole = Hinted(untrained.module, layer, channels, 5)
+    _, map_NCHW = whole(x_NCHW)
+    assert map_NCHW.shape[1] == 5
+    map_NCHW.square().sum().backward()
+    stem = next(untrained.module.parameters())
+    assert stem.grad is not None
+    assert float(stem.grad.abs().max()) > 0
+    untrained.module.zero_grad(set_to_none=True)
