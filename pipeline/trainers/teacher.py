@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from pipeline.model import Model
 from pipeline.spec import InputSpec
 from pipeline.stage import Context
+from pipeline.trainers.checkpoint import read_tensors, write_tensors
 from pipeline.trainers.feed import Batch
 from pipeline.trainers.outputs import outputs
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+FILE = "answers.safetensors"
 
 
 def answers_of(teacher: Model, student: InputSpec, changing: bool, context: Context) -> Callable[[Batch], torch.Tensor]:
@@ -28,7 +31,7 @@ def answers_of(teacher: Model, student: InputSpec, changing: bool, context: Cont
 
     module = on_device(teacher, context)
     if not changing:
-        known_NK = outputs(module, context.data.train.normalized_as(teacher.spec), context)
+        known_NK = known(module, teacher.spec, context)
         return lambda batch: known_NK[batch.chosen_N.to(known_NK.device)]
     renormalized = renormalization(student, teacher.spec, context.device)
 
@@ -38,6 +41,17 @@ def answers_of(teacher: Model, student: InputSpec, changing: bool, context: Cont
         return logits_NK
 
     return answer
+
+
+def known(module: nn.Module, spec: InputSpec, context: Context) -> torch.Tensor:
+    """What the network gives for every training image: (N, K), computed once, and not again after a resume."""
+    found = read_tensors(context.checkpoint, FILE)
+    if found is not None:
+        return found["answers"].to(context.device)
+    answers_NK = outputs(module, context.data.train.normalized_as(spec), context)
+    if context.checkpoint and context.ranks.leads:
+        write_tensors(context.checkpoint, FILE, {"answers": answers_NK})
+    return answers_NK
 
 
 def on_device(teacher: Model, context: Context) -> nn.Module:

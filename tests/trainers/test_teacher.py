@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from faults import flip_bit
 
+from pipeline.errors import CorruptFile
 from pipeline.model import Model
 from pipeline.stage import Context
 from pipeline.trainers.feed import feed_of
 from pipeline.trainers.plan import Plan
-from pipeline.trainers.teacher import answers_of, renormalization
+from pipeline.trainers.teacher import FILE, answers_of, renormalization
 
 
 @pytest.mark.parametrize("augment", ["none", "flip"])
@@ -46,3 +49,17 @@ def test_answers_are_kept_only_where_images_do_not_change(trained: Model, contex
 def test_renormalization_to_the_same_is_nothing(trained: Model) -> None:
     x_NCHW = torch.randn(2, *trained.spec.shape)
     torch.testing.assert_close(renormalization(trained.spec, trained.spec, "cpu")(x_NCHW), x_NCHW)
+
+
+def test_a_resumed_stage_asks_no_image_again(trained: Model, context: Context, tmp_path: Path) -> None:
+    asked: list[int] = []
+    kept = replace(context, checkpoint=tmp_path, progress=lambda done, *_: asked.append(done))
+    batch = feed_of(context, Plan(augment="none", batch=16))(3)
+    first = answers_of(trained, trained.spec, False, kept)(batch)
+    assert asked
+    asked.clear()
+    torch.testing.assert_close(answers_of(trained, trained.spec, False, kept)(batch), first, rtol=0, atol=0)
+    assert not asked
+    flip_bit(tmp_path / FILE, 1000)
+    with pytest.raises(CorruptFile, match=FILE):
+        answers_of(trained, trained.spec, False, kept)
