@@ -84,6 +84,7 @@ def distance(map_NCHW: torch.Tensor, wanted_NCHW: torch.Tensor) -> torch.Tensor:
 
     Where the maps differ in size, both are averaged down to the smaller one's rows and columns.
     """
-    size = [min(edges) for edges in zip(map_NCHW.shape[2:], wanted_NCHW.shape[2:], strict=True)]
+    (height, width), (its_height, its_width) = map_NCHW.shape[2:], wanted_NCHW.shape[2:]
+    size = min(height, its_height), min(width, its_width)
     small, wanted = (F.adaptive_avg_pool2d(part.float(), size) for part in (map_NCHW, wanted_NCHW))
     return F.mse_loss(small, wanted) / wanted.square().mean().clamp_min(1e-12)
