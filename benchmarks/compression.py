@@ -52,9 +52,11 @@ class Promise(NamedTuple):
 
 
 PROMISES: dict[str, tuple[Promise, ...]] = {
-    "cifar10": (
+    "cifar10-int8": (
         Promise("resnet56-int8", "resnet56", 0.3, equal=True),
         Promise("resnet20-int8", "resnet20", 0.3, equal=True),
+    ),
+    "cifar10": (
         Promise("resnet56-pruned", "resnet56", 0.5, macs=2.0),
         Promise("mobilenet_v3-int8", "mobilenet_v3", 1.0, equal=True),
     ),
