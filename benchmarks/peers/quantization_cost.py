@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
-
-KIB = 1024
 
 
 def main() -> None:
     from benchmarks.peers.order import default_models
     from pipeline.dataset import read_source
+    from pipeline.measure.footprint import memory_bytes
     from pipeline.quantizers.post_training import PostTraining
     from pipeline.stage import Context
 
@@ -20,8 +18,7 @@ def main() -> None:
     start = time.perf_counter()
     PostTraining()(model, Context(splits))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
-    print(len(splits.calibration), f"{seconds:.1f}", peak)
+    print(len(splits.calibration), f"{seconds:.1f}", memory_bytes("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -49,17 +49,17 @@ def first_answer(
     runtime: Runtime, artifact: Artifact, x_NCHW: NDArray[np.float32], threads: int
 ) -> tuple[float, float, int, int]:
     """In the new process: milliseconds to open and to answer, peak memory, and how much of it was new."""
-    before_bytes = _memory_bytes("VmRSS")
+    before_bytes = memory_bytes("VmRSS")
     start = time.perf_counter()
     session = runtime.open(artifact, threads)
     opened = time.perf_counter()
     session(x_NCHW)
     answered = time.perf_counter()
-    peak_bytes = _memory_bytes("VmHWM")
+    peak_bytes = memory_bytes("VmHWM")
     return 1e3 * (opened - start), 1e3 * (answered - opened), peak_bytes, peak_bytes - before_bytes
 
 
-def _memory_bytes(field: str) -> int:
+def memory_bytes(field: str) -> int:
     """Memory of this process, as Linux tells it; elsewhere the most it ever held.
 
     Not ``ru_maxrss``: on Linux a child starts with its parent's.

@@ -153,7 +153,10 @@ class Int8(Quantizer):  # type: ignore[misc]
         if node.target in RESCALING:
             return _annotate(self._read(inputs[0]), ACTIVATION)
         if node.target in MOVING:
-            return _annotate(self._read(inputs[0]), SharedQuantizationSpec((inputs[0], node)))
+            read = self._read(inputs[0])
+            # A fixed grid is not shared by reference: what reads the result would observe another.
+            fixed = isinstance(read[inputs[0]], FixedQParamsQuantizationSpec)
+            return _annotate(read, read[inputs[0]] if fixed else SharedQuantizationSpec((inputs[0], node)))
         return None
 
     def _read(self, source: fx.Node) -> dict[fx.Node, Any]:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.artifact import Artifact
 from pipeline.exporters.onnx import ExportOnnx
 from pipeline.measure import footprint
-from pipeline.measure.footprint import Start, _memory_bytes, cold_start, first_answer, summary
+from pipeline.measure.footprint import Start, cold_start, first_answer, memory_bytes, summary
 from pipeline.model import Model
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.stage import Context
@@ -41,7 +41,7 @@ def test_memory_of_whoever_started_it_does_not_count(artifact: Artifact) -> None
     held = np.ones(300_000_000, np.uint8)
     after = start(artifact)
     assert held.sum() == len(held)
-    assert _memory_bytes("VmHWM") > 300_000_000
+    assert memory_bytes("VmHWM") > 300_000_000
     assert abs(after.peak_bytes - before.peak_bytes) < 100_000_000
 
 
@@ -58,10 +58,10 @@ def test_memory_is_that_of_the_file(artifact: Artifact) -> None:
 
 
 def test_where_linux_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = {name: _memory_bytes(name) for name in ("VmRSS", "VmHWM")}
+    exact = {name: memory_bytes(name) for name in ("VmRSS", "VmHWM")}
     monkeypatch.setattr(footprint, "STATUS", Path("none"))
     for name, value in exact.items():
-        assert _memory_bytes(name) == pytest.approx(value, rel=0.2)
+        assert memory_bytes(name) == pytest.approx(value, rel=0.2)
 
 
 def test_several_starts_are_told_as_one() -> None:

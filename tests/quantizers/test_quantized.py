@@ -16,12 +16,15 @@ from torchao.quantization.pt2e.fake_quantize import FakeQuantize, FixedQParamsFa
 from pipeline.errors import DataError
 from pipeline.folding import folded
 from pipeline.model import Blueprint, Model
+from pipeline.models.architecture import Network
+from pipeline.models.mobilenet_v2 import MobileNetV2
 from pipeline.plugin import read
 from pipeline.pruners.structured import Prune
 from pipeline.quantizers._annotation import SMALLEST_SCALE, SwishRange
 from pipeline.quantizers.aware import QuantizationAware
 from pipeline.quantizers.post_training import PostTraining
 from pipeline.quantizers.quantized import Quantized, prepare, spell_out_hard_swish
+from pipeline.spec import InputSpec
 from pipeline.stage import Context, Stage
 
 WEIGHTED = ("aten.conv2d.default", "aten.linear.default")
@@ -170,6 +173,20 @@ def test_pruned_networks_of_every_family(name: str, untrained: Model, context: C
     wanted, found = pruned.logits_NK(x_NCHW), quantized.logits_NK(x_NCHW)
     signal, noise = wanted - wanted.mean(0), found - wanted
     assert (noise**2).mean() < 0.1 * (signal**2).mean() + 1e-4
+
+
+def test_pixels_on_a_grid_keep_it_through_the_padding() -> None:
+    """Else the first convolution would quantize them again, on a grid that it has observed."""
+    network = Network(family=MobileNetV2(width=0.25, padding="tensorflow"), shape=(3, 32, 32), classes=10)
+    spec = InputSpec(size=(32, 32), resize=32, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    prepared = prepare(folded(network.skeleton()), spec)
+    [node] = prepared.graph.find_nodes(op="placeholder")
+    found = []
+    while str(node.target) != "aten.conv2d.default":
+        [node] = node.users
+        found += [prepared.get_submodule(str(node.target))] if node.op == "call_module" else []
+    assert [type(layer) for layer in found] == [FixedQParamsFakeQuantize] * 2  # before the padding and after it
+    assert {float(layer.scale) for layer in found} == {1 / 128}
 
 
 class Swishes(nn.Module):
