@@ -41,6 +41,10 @@ class Blueprint(Plugin):
         load_state(module, state)
         return module.eval()
 
+    def unquantized(self) -> Blueprint:
+        """The blueprint of the same network in float."""
+        return self
+
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """Load tensors that a module of the same classes gave.
@@ -84,7 +88,7 @@ class Model:
         state: the tensors that are saved.
         spec: how an image becomes x_NCHW.
         classes: their order is the order of the logits.
-        integer: int8 arithmetic is simulated exactly (quantize and dequantize in float).
+        integer: int8 arithmetic is simulated exactly, in float.
     """
 
     module: nn.Module

@@ -17,7 +17,9 @@ from pipeline.data.digits import Digits
 from pipeline.dataset import DataSet
 from pipeline.execute import Workshop
 from pipeline.model import Model
+from pipeline.models.dense import Dense
 from pipeline.models.mobilenet_v3 import MobileNetV3
+from pipeline.quantizers.dynamic import Dynamic
 from pipeline.quantizers.post_training import PostTraining
 from pipeline.stage import Context
 from pipeline.trainers.supervised import Train
@@ -118,3 +120,14 @@ def trained(full_context: Context) -> Model:
 @pytest.fixture(scope="session")
 def int8(trained: Model, full_context: Context) -> Model:
     return PostTraining()(trained, full_context)
+
+
+@pytest.fixture(scope="session")
+def dense(full_context: Context) -> Model:
+    """A trained network of linear layers."""
+    return Train(epochs=4, augment="none")(Dense(hidden=(96, 48))(None, full_context), full_context)
+
+
+@pytest.fixture(scope="session")
+def dynamic(dense: Model, full_context: Context) -> Model:
+    return Dynamic()(dense, full_context)

@@ -16,7 +16,10 @@ from pipeline import explain as module
 from pipeline.artifact import Artifact
 from pipeline.errors import UsageError
 from pipeline.explain import Explanation, FloatIsland, Operator, explain, verdict
+from pipeline.exporters.onnx import ExportOnnx
+from pipeline.model import Model
 from pipeline.results import Interval, Latency
+from pipeline.stage import Context
 from pipeline.study import Benchmark
 
 QUICK = Benchmark(seconds=0.5, sittings=4, rounds=1, calls=1, cold_starts=0)
@@ -94,6 +97,17 @@ def test_a_float_operator_between_is_an_island(folder: Path, tmp_path: Path) -> 
 def test_another_float_file_can_be_compared_with(folder: Path) -> None:
     other = finished().out / "models" / "base" / "onnx" / "model.onnx"
     assert explain(folder, QUICK, other).compared == str(other)
+
+
+def test_dynamic_int8_is_explained(dynamic: Model, full_context: Context, tmp_path: Path) -> None:
+    ExportOnnx()(dynamic, full_context).save(tmp_path)
+    found = explain(tmp_path, QUICK)
+    products = [one for one in found.operators if one.kernel == "DynamicQuantizeMatMul"]
+    assert [one.name for one in products] == ["dynamic_linear", "dynamic_linear_1", "dynamic_linear_2"]
+    assert all(one.integer and one.sqnr_db and 25 < one.sqnr_db < 80 for one in products)
+    assert found.integer_share == pytest.approx(sum(one.share for one in products))
+    assert {island.operators for island in found.islands} == {("Relu",)}
+    assert "dynamic int8 leaves" in found.verdict
 
 
 def test_a_float_file_is_refused() -> None:

@@ -27,7 +27,7 @@ dataset
 model artifact
 stage runtime
 results study predictions
-folding store stranger
+folding store stranger _dynamic_linear
 measure rewrites
 data models trainers pruners quantizers exporters runtimes studies
 bench self_test
@@ -51,7 +51,7 @@ SHARED_ROOM = "trainers"  # quantizers and pruners may call the one training loo
 
 # Package -> the only places that may import it.
 HOMES = {
-    "onnx": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_file.py"),
+    "onnx": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_"),
     "onnx_ir": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_file.py"),
     "onnxscript": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
     "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/", "pipeline/quantizers/onnx_file.py"),

@@ -17,6 +17,8 @@ from torch import fx, nn
 from torch.ao.nn import quantized as kernels
 from torchao.quantization.pt2e import quantize_pt2e  # noqa: F401 (registers quantized_decomposed)
 
+from pipeline._dynamic_linear import DynamicLinear, with_layers
+
 aten: Any = torch.ops.aten
 decomposed: Any = torch.ops.quantized_decomposed
 
@@ -36,6 +38,27 @@ def integer(reference: nn.Module) -> fx.GraphModule:
     """A module of integer kernels that answers like ``reference`` (a converted PT2E graph)."""
     assert isinstance(reference, fx.GraphModule)
     return _Lowering(reference).module()
+
+
+def dynamic(reference: nn.Module) -> nn.Module:
+    """A copy whose linear layers run on the kernel that quantizes its input: one range for a whole call."""
+    return with_layers(reference, _DynamicLinear)
+
+
+class _DynamicLinear(nn.Module):
+    """On PyTorch's dynamic kernel, with all eight bits."""
+
+    def __init__(self, layer: DynamicLinear) -> None:
+        super().__init__()
+        outputs, inputs = layer.weight_KF.shape
+        zero_points = torch.zeros(outputs, dtype=torch.long)
+        weight = torch._make_per_channel_quantized_tensor(layer.weight_KF, layer.scale_K.double(), zero_points, 0)
+        self.packed = kernels.Linear(inputs, outputs)
+        self.packed.set_weight_bias(weight, layer.bias_K)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.quantized.linear_dynamic(x, self.packed._packed_params._packed_params, False)
+        return found
 
 
 class _Lowering:

@@ -51,6 +51,10 @@ class Exporter(Stage):
         """The model whose answers the file has to give."""
         return value
 
+    def images_a_call(self, model: Model) -> int:
+        """As ``batch``, where the model has no say in it."""
+        return self.batch
+
     def __call__(self, value: Model, context: Context) -> Draft:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{self.suffix}"
@@ -64,7 +68,7 @@ class Exporter(Stage):
             format=self.format,
             file=f"model{self.suffix}",
             integer=value.integer,
-            batch=self.batch,
+            batch=self.images_a_call(value),
             input=self.input_of(value.spec),
             classes=value.classes,
             params=count_params(value.blueprint),

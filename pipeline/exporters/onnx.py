@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -49,11 +50,12 @@ class ExportOnnx(Exporter):
         import onnx_ir
         import torch
 
+        from pipeline.exporters._dynamic_onnx import spelled_out
         from pipeline.rewrites.all import rewritten
 
         with hushed():
             program = torch.onnx.export(
-                captured(model, self.batch),
+                captured(replace(model, module=spelled_out(model.module)), self.batch),
                 dynamo=True,
                 opset_version=self.opset,
                 input_names=["input"],
@@ -62,7 +64,7 @@ class ExportOnnx(Exporter):
             )
         assert program is not None
         pixels = model.spec if self.pixels else None
-        onnx_ir.save(rewritten(anonymous(program.model), self.amx, pixels), path)
+        onnx_ir.save(rewritten(named(anonymous(program.model)), self.amx, pixels), path)
 
 
 def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:
@@ -77,4 +79,14 @@ def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:
             value.metadata_props.clear()
     for value in [*model.graph.inputs, *model.graph.initializers.values()]:
         value.metadata_props.clear()
+    return model
+
+
+def named(model: onnx_ir.Model) -> onnx_ir.Model:
+    """Name each product of dynamic int8 after its layer, in place; PyTorch calls all of them symbolic."""
+    from pipeline._dynamic_linear import numbered
+
+    products = [node for node in model.graph if node.op_type == "MatMulInteger"]
+    for name, node in zip(numbered(len(products)), products, strict=True):
+        node.name = name
     return model

@@ -28,12 +28,19 @@ class ExportTorchScript(Exporter):
             traced = torch.jit.trace(shipped, torch.zeros(1, *model.spec.shape), check_trace=False)
             torch.jit.save(torch.jit.freeze(traced.eval()), path)
 
+    def images_a_call(self, model: Model) -> int:
+        """One for dynamic int8: the kernel has one range for all images of a call."""
+        from pipeline._dynamic_linear import is_dynamic
+
+        return 1 if is_dynamic(model.module) else self.batch
+
 
 def shipped_module(model: Model) -> nn.Module:
     """The float module without BatchNorm, or the int8 one on PyTorch's integer kernels."""
     module = deployed(model)
     if not model.integer:
         return module
-    from pipeline.exporters._integer_torch import integer
+    from pipeline._dynamic_linear import is_dynamic
+    from pipeline.exporters._integer_torch import dynamic, integer
 
-    return integer(module)
+    return dynamic(module) if is_dynamic(module) else integer(module)

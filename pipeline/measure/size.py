@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 def float_network(blueprint: Blueprint) -> nn.Module:
     """The float network below a blueprint; quantization changes neither count."""
-    while blueprint.kind == "Quantized":
-        blueprint = blueprint.of  # type: ignore[attr-defined]
-    return blueprint.skeleton()
+    return blueprint.unquantized().skeleton()
 
 
 def count_params(blueprint: Blueprint) -> int:
@@ -27,13 +25,24 @@ def count_params(blueprint: Blueprint) -> int:
 
 def count_macs(blueprint: Blueprint, spec: InputSpec) -> int:
     """Multiply-accumulates of convolutions and linear layers for one image."""
+    return sum(macs_by_operator(blueprint, spec).values())
+
+
+def convolution_share(blueprint: Blueprint, spec: InputSpec) -> float:
+    """Of the multiply-accumulates, those of convolutions."""
+    macs = macs_by_operator(blueprint, spec)
+    return macs.get("aten.convolution", 0) / max(1, sum(macs.values()))
+
+
+def macs_by_operator(blueprint: Blueprint, spec: InputSpec) -> dict[str, int]:
+    """Multiply-accumulates for one image of each kind of PyTorch's operators."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     module = float_network(blueprint)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(1, *spec.shape))
-    return int(counter.get_total_flops()) // 2
+    return {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}
 
 
 def compressed_bytes(path: Path) -> int:

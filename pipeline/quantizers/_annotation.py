@@ -75,6 +75,16 @@ class PairRange(PerChannelMinMaxObserver):  # type: ignore[misc]
         return weight
 
 
+def weight_steps(weight: torch.Tensor, portable: bool) -> torch.Tensor:
+    """The scale of each output's weights (K, …) -> (K,); see ``PairRange`` for ``portable``."""
+    observer = (PairRange if portable else PerChannelMinMaxObserver)(
+        dtype=torch.int8, quant_min=-127, quant_max=127, qscheme=torch.per_channel_symmetric, eps=SMALLEST_SCALE
+    )
+    observer(weight)
+    scale_K: torch.Tensor = observer.calculate_qparams()[0]
+    return scale_K
+
+
 def _weight(observer: type[PerChannelMinMaxObserver]) -> QuantizationSpec:
     fake_quantize = FakeQuantize.with_args(observer=observer, dtype=torch.int8, eps=SMALLEST_SCALE)
     return QuantizationSpec(torch.int8, fake_quantize, -127, 127, torch.per_channel_symmetric, ch_axis=0)

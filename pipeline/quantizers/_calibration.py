@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from pipeline.dataset import Samples
-from pipeline.errors import DataError
+from pipeline.errors import DataError, StageFailed
 from pipeline.hush import hushed
 from pipeline.quantizers._ranges import METHODS, Bounds, Method
 from pipeline.quantizers.quantized import observe
@@ -20,16 +20,19 @@ BATCH = 16
 
 
 def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], method: Method) -> None:
-    """Find the ranges of activations with no rounding yet, and those of the weights, in place.
+    """Find the ranges of the weights, and those of activations with no rounding yet, in place.
 
     Raises:
         DataError: there is no image.
         StageFailed: a value is NaN or infinite.
     """
+    refuse_infinite(prepared)
+    measure_weights(prepared)
     watched = {layer: METHODS[method]() for layer in activation_quantizers(prepared)}
+    sources = _sources(prepared)
     hooks = [
-        layer.register_forward_pre_hook(lambda _, inputs, found=found: found.watch(inputs[0]))
-        for layer, found in watched.items()
+        layer.register_forward_pre_hook(lambda layer, inputs: watched[layer].watch(inputs[0], sources[layer]))
+        for layer in watched
     ]
     observe(prepared, observing=False, quantizing=False)
     images = 0
@@ -45,7 +48,6 @@ def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], me
         raise DataError("there are no calibration images", "give the data set training images")
     for layer, found in watched.items():
         set_range(layer, found.bounds())
-    measure_weights(prepared)
     observe(prepared, observing=False, quantizing=True)
 
 
@@ -79,6 +81,26 @@ def measure_weights(prepared: fx.GraphModule) -> None:
         if isinstance(layer, FakeQuantize) and layer.is_per_channel:
             layer.activation_post_process(prepared.get_parameter(str(node.args[0].target)).detach())
             _adopt(layer)
+
+
+def refuse_infinite(network: nn.Module) -> None:
+    """Rounding would make numbers of what is none.
+
+    Raises:
+        StageFailed: a weight or bias is NaN or infinite.
+    """
+    for name, parameter in network.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise StageFailed(f"{name} has values that are NaN or infinite", "train again, or load other weights")
+
+
+def _sources(prepared: fx.GraphModule) -> dict[nn.Module, str]:
+    """What gives each quantizer its first values, by the name of its node."""
+    sources: dict[nn.Module, str] = {}
+    for node in prepared.graph.nodes:
+        if node.op == "call_module":
+            sources.setdefault(prepared.get_submodule(str(node.target)), str(node.args[0]))
+    return sources
 
 
 def _adopt(layer: FakeQuantize) -> None:

@@ -27,9 +27,24 @@ CANDIDATES, LEAST_SHARE = 64, 0.25  # ends that are tried between the outermost 
 class Range(ABC):
     """Watches values and tells their range."""
 
+    def watch(self, x: torch.Tensor, where: str = "a layer") -> None:
+        """Take in one batch.
+
+        Args:
+            where: what gave it, for the message.
+
+        Raises:
+            StageFailed: a value is NaN or infinite.
+        """
+        low, high = (float(value) for value in torch.aminmax(x.detach()))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            cause = f"calibration met values that are NaN or infinite, first in what {where} gives"
+            raise StageFailed(cause, "look at the images, and at that layer's weights and those before it")
+        self.take(x, low, high)
+
     @abstractmethod
-    def watch(self, x: torch.Tensor) -> None:
-        """Take in one batch; ``x`` is finite."""
+    def take(self, x: torch.Tensor, low: float, high: float) -> None:
+        """Take in one batch of finite values between ``low`` and ``high``."""
 
     @abstractmethod
     def bounds(self) -> Bounds:
@@ -42,8 +57,7 @@ class MinMax(Range):
     def __init__(self) -> None:
         self.low, self.high = 0.0, 0.0
 
-    def watch(self, x: torch.Tensor) -> None:
-        low, high = _extremes(x)
+    def take(self, x: torch.Tensor, low: float, high: float) -> None:
         self.low, self.high = min(self.low, low), max(self.high, high)
 
     def bounds(self) -> Bounds:
@@ -56,11 +70,9 @@ class MovingAverage(Range):
     def __init__(self) -> None:
         self.average: Bounds | None = None
 
-    def watch(self, x: torch.Tensor) -> None:
-        found = _extremes(x)
-        before = self.average or found
-        low, high = (old + AVERAGING * (new - old) for old, new in zip(before, found, strict=True))
-        self.average = low, high
+    def take(self, x: torch.Tensor, low: float, high: float) -> None:
+        before = self.average or (low, high)
+        self.average = before[0] + AVERAGING * (low - before[0]), before[1] + AVERAGING * (high - before[1])
 
     def bounds(self) -> Bounds:
         low, high = self.average or (0.0, 0.0)
@@ -78,8 +90,8 @@ class Histogram(Range):
         self.edge = 0.0
         self.counts = torch.zeros(BINS, dtype=torch.float64)
 
-    def watch(self, x: torch.Tensor) -> None:
-        self.extremes.watch(x)
+    def take(self, x: torch.Tensor, low: float, high: float) -> None:
+        self.extremes.take(x, low, high)
         most = max(-self.extremes.low, self.extremes.high)
         if most > 0:
             self._widen(most)
@@ -164,18 +176,6 @@ def _searched(low: float, high: float, cost: Callable[[float, float], float]) ->
     shares = [1 - (1 - LEAST_SHARE) * step / CANDIDATES for step in range(CANDIDATES + 1)]
     high = min((high * share for share in shares), key=lambda end: cost(low, end))
     low = min((low * share for share in shares), key=lambda end: cost(end, high))
-    return low, high
-
-
-def _extremes(x: torch.Tensor) -> Bounds:
-    """The smallest and the largest value.
-
-    Raises:
-        StageFailed: one is NaN or infinite.
-    """
-    low, high = (float(value) for value in torch.aminmax(x.detach()))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise StageFailed("calibration met values that are NaN or infinite", "look at the images and the weights")
     return low, high
 
 

@@ -41,6 +41,9 @@ class Quantized(Blueprint):
         load_state(prepared, state)
         return convert(prepared)
 
+    def unquantized(self) -> Blueprint:
+        return self.of.unquantized()
+
 
 def prepare(
     module: fx.GraphModule, spec: InputSpec, floats: Collection[str] = (), portable: bool = False

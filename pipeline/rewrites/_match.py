@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+DYNAMIC, PRODUCT = "DynamicQuantizeLinear", "MatMulInteger"
 
 
 def maker(value: onnx_ir.Value | None, kind: str) -> onnx_ir.Node | None:

@@ -62,13 +62,13 @@ class ChannelSets:
         return value
 
     def _tie(self, node: onnx_ir.Node) -> None:
-        [output], tied = node.outputs, _tied(node)
+        output, tied = node.outputs[0], _tied(node)
         for value in tied:
             self._parent[self._root(value)] = self._root(output)
         if (tied or _dense(node)) and _channels(output):
             self._root(output)
         else:
-            self._fixed.update([output, *(value for value in node.inputs if value is not None)])
+            self._fixed.update([*node.outputs, *(value for value in node.inputs if value is not None)])
 
 
 def _tied(node: onnx_ir.Node) -> list[onnx_ir.Value]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE
+from pipeline.rewrites._match import DEQUANTIZE, DYNAMIC, PRODUCT, QUANTIZE
+from pipeline.rewrites.float_product import scaled
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -15,16 +16,27 @@ def exposed(model: onnx_ir.Model) -> dict[str, str]:
     """Add the outputs in place.
 
     Returns:
-        the operator's name by the name of what it gives; QuantizeLinear and DequantizeLinear are left out.
+        the operator's name by the name of what it gives, or of the first that it gives; what only quantizes
+        and dequantizes is left out.
     """
-    graph, names = model.graph, {}
+    graph, names = model.graph, dict[str, str]()
     for node in graph:
-        if node.name and node.op_type not in (QUANTIZE, DEQUANTIZE):
-            [value] = node.outputs
-            names[str(value.name)] = node.name
+        value = _result(node) if node.name else None
+        if value is not None:
+            names.setdefault(str(value.name), node.name)
             if not value.is_graph_output():
                 graph.outputs.append(value)
     return names
+
+
+def _result(node: onnx_ir.Node) -> onnx_ir.Value | None:
+    """What the operator gives, in floats."""
+    if node.op_type in (QUANTIZE, DEQUANTIZE, DYNAMIC):
+        return None
+    if node.op_type == PRODUCT:
+        end = scaled(node)
+        return None if end is None else end.outputs[0]
+    return node.outputs[0]
 
 
 def write_exposed(path: Path, to: Path) -> dict[str, str]:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, dequantized, grid, maker, only_user
+from pipeline.rewrites._match import (
+    DEQUANTIZE,
+    PRODUCT,
+    QUANTIZE,
+    add_constant,
+    constant,
+    dequantized,
+    grid,
+    maker,
+    only_user,
+)
+from pipeline.rewrites.float_product import float_product
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -46,8 +57,9 @@ def write_float_twin(path: Path, to: Path) -> None:
     import onnx_ir
 
     model = onnx_ir.load(path)
-    if not any(node.op_type == DEQUANTIZE for node in model.graph):
-        raise UsageError(f"{path} is not quantized: it has no {DEQUANTIZE}", "give an int8 file in QDQ form")
+    if not any(node.op_type in (DEQUANTIZE, PRODUCT) for node in model.graph):
+        cause = f"{path} is not quantized: it has neither {DEQUANTIZE} nor {PRODUCT}"
+        raise UsageError(cause, "give an int8 file, in QDQ form or dynamically quantized")
     onnx_ir.save(float_twin(model), to)
 
 
@@ -178,6 +190,7 @@ def _replace(graph: onnx_ir.Graph, old: onnx_ir.Node, new: onnx_ir.Node) -> None
 UNDONE = (
     ("Add", _undo_hard_sigmoid),
     ("Conv", _undo_four_channels),
+    (PRODUCT, float_product),
     (DEQUANTIZE, _undo_quantization),
     ("Mul", _join_hard_swish),
 )

@@ -11,6 +11,9 @@ from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, constant, grid, maker
 if TYPE_CHECKING:
     import onnx_ir
 
+# Read and give floats, and compute with integers between.
+DYNAMIC = {"DynamicQuantizeMatMul", "DynamicQuantizeLinear", "MatMulIntegerToFloat"}
+INTEGER = {"NhwcMaxPool", "MatMulInteger", "ConvInteger", "QAttention", *DYNAMIC}
 # Move numbers of any kind.
 MOVING = {"Transpose", "Reshape", "Concat", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Split", "Slice", "Gather"}
 # Become integer kernels between DequantizeLinear and QuantizeLinear.
@@ -48,7 +51,7 @@ def islands(optimized: Path) -> tuple[Island, ...]:
 def is_integer(node: onnx_ir.Node) -> bool:
     """It computes with integers, or moves them."""
     name = node.op_type
-    if name.startswith(("QLinear", "QGemm")) or name in ("NhwcMaxPool", "MatMulInteger", "ConvInteger", "QAttention"):
+    if name.startswith(("QLinear", "QGemm")) or name in INTEGER:
         return True
     if name not in MOVING:
         return False
@@ -87,6 +90,9 @@ def _reason(work: list[onnx_ir.Node]) -> str:
     if not work:
         return "it is quantized again with another scale or zero point"
     node = work[0]
+    makers = [value.producer() for value in node.inputs if value is not None]
+    if any(source is not None and source.op_type in DYNAMIC for source in makers):
+        return "dynamic int8 leaves what stands between its layers float"
     if node.op_type not in FUSING:
         return f"ONNX Runtime has no integer kernel for {node.op_type}"
     reads = [maker(value, DEQUANTIZE) for value in node.inputs if value is not None and constant(value) is None]

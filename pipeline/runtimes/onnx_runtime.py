@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PROFILED_CALLS, CALLS_TO_WARM_UP = 20, 5
 TIMED = "_kernel_time"
+DYNAMIC = ("DynamicQuantizeMatMul", "DynamicQuantizeLinear")  # read floats, and compute with integers or give them
 
 
 class OnnxRuntime(Runtime):
@@ -114,6 +115,8 @@ def _kernels(events: list[dict[str, Any]]) -> tuple[Kernel, ...]:
 
 
 def _integer(told: dict[str, Any]) -> bool:
-    """Its first input is of integers, and it does not turn them into floats for others to compute with."""
+    """Its first input is of integers that it does not turn into floats for others to compute with, or becomes so."""
+    if told["op_name"] in DYNAMIC:
+        return True
     types = [kind for shaped in told.get("input_type_shape", [])[:1] for kind in shaped]
     return types in (["uint8"], ["int8"]) and told["op_name"] != "DequantizeLinear"

@@ -27,32 +27,40 @@ from pipeline.files import sha256_of
 from pipeline.measure.parity import check_parity, compare_logits
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Model
+from pipeline.models.dense import Dense
 from pipeline.plugin import discover
+from pipeline.quantizers.dynamic import Dynamic
 from pipeline.quantizers.post_training import PostTraining
 from pipeline.stage import Context
 
 EXPORTERS = {kind: plugin for kind, plugin in discover("stage").items() if plugin.gives == "artifact"}
 RUNTIMES = {kind: plugin for kind, plugin in discover("runtime").items() if not plugin.missing()}
-PRECISIONS = ("float", "int8")
+INTEGERS = ("int8", "dynamic")
+PRECISIONS = ("float", *INTEGERS)
+Models = dict[str, Model]
 ArtifactOf = Callable[[str, str], Artifact]
 PAIRS = [(e, r) for e in EXPORTERS for r in RUNTIMES if EXPORTERS[e].format == RUNTIMES[r].format]
 
 every_exporter = pytest.mark.parametrize("exporter", EXPORTERS)
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
+every_integer = pytest.mark.parametrize("precision", INTEGERS)
 every_pair = pytest.mark.parametrize(("exporter", "runtime"), PAIRS)
 
 
 @pytest.fixture(scope="module")
-def artifact_of(
-    trained: Model, int8: Model, full_context: Context, tmp_path_factory: pytest.TempPathFactory
-) -> ArtifactOf:
-    """The artifact of the tiny trained network by exporter and precision; each is made once."""
+def models(trained: Model, int8: Model, dynamic: Model) -> Models:
+    """Tiny trained networks by precision: one of convolutions in float and int8, and one of linear layers."""
+    return {"float": trained, "int8": int8, "dynamic": dynamic}
+
+
+@pytest.fixture(scope="module")
+def artifact_of(models: Models, full_context: Context, tmp_path_factory: pytest.TempPathFactory) -> ArtifactOf:
+    """The artifact of one of the models by exporter and precision; each is made once."""
 
     @cache
     def make(exporter: str, precision: str) -> Artifact:
-        model = {"float": trained, "int8": int8}[precision]
         folder = tmp_path_factory.mktemp(f"{exporter}-{precision}")
-        EXPORTERS[exporter]()(model, full_context).save(folder)
+        EXPORTERS[exporter]()(models[precision], full_context).save(folder)
         return Artifact.load(folder)
 
     return make
@@ -72,14 +80,14 @@ def test_every_exporter_has_a_runtime() -> None:
 
 @every_exporter
 @every_precision
-def test_manifest_is_complete(exporter: str, precision: str, artifact_of: ArtifactOf, trained: Model) -> None:
-    artifact = artifact_of(exporter, precision)
+def test_manifest_is_complete(exporter: str, precision: str, artifact_of: ArtifactOf, models: Models) -> None:
+    artifact, model = artifact_of(exporter, precision), models[precision]
     manifest = artifact.manifest
     assert manifest.format == EXPORTERS[exporter].format
-    assert manifest.integer == (precision == "int8")
-    assert (manifest.input, manifest.classes) == (trained.spec, trained.classes)
-    assert manifest.params == count_params(trained.blueprint)
-    assert manifest.macs == count_macs(trained.blueprint, trained.spec)
+    assert manifest.integer == (precision in INTEGERS)
+    assert (manifest.input, manifest.classes) == (model.spec, model.classes)
+    assert manifest.params == count_params(model.blueprint) > 0
+    assert manifest.macs == count_macs(model.blueprint, model.spec) > 0
     assert manifest.sha256 == {name: sha256_of(artifact.folder / name) for name in (manifest.file, PROBE)}
     assert {path.name for path in artifact.folder.iterdir()} == {manifest.file, PROBE, MANIFEST}
     assert "torch" in manifest.tools
@@ -90,11 +98,10 @@ def test_manifest_is_complete(exporter: str, precision: str, artifact_of: Artifa
 @every_exporter
 @every_precision
 def test_probe_is_the_models_answers_on_validation_images(
-    exporter: str, precision: str, artifact_of: ArtifactOf, trained: Model, int8: Model, full_context: Context
+    exporter: str, precision: str, artifact_of: ArtifactOf, models: Models, full_context: Context
 ) -> None:
-    probe = artifact_of(exporter, precision).probe()
+    probe, model = artifact_of(exporter, precision).probe(), models[precision]
     assert np.array_equal(probe.fitted_NHWC, full_context.data.validation.images.fitted_NHWC(0, 32))
-    model = {"float": trained, "int8": int8}[precision]
     assert np.array_equal(probe.logits_NK, model.logits_NK(model.spec.normalize(probe.fitted_NHWC)))
 
 
@@ -107,8 +114,11 @@ def test_float_answers_are_the_models(exporter: str, runtime: str, artifact_of: 
 
 
 @every_pair
-def test_int8_answers_are_the_reference_modules(exporter: str, runtime: str, artifact_of: ArtifactOf) -> None:
-    wanted, found = answers(runtime, artifact_of(exporter, "int8"))
+@every_integer
+def test_int8_answers_are_the_reference_modules(
+    exporter: str, runtime: str, precision: str, artifact_of: ArtifactOf
+) -> None:
+    wanted, found = answers(runtime, artifact_of(exporter, precision))
     assert (found.argmax(1) == wanted.argmax(1)).mean() >= 0.96  # 31 of 32
     sqnr_db = 10 * np.log10((wanted**2).sum() / max(((found - wanted) ** 2).sum(), 1e-12))
     assert sqnr_db >= 20
@@ -175,14 +185,16 @@ def test_a_flipped_bit_is_refused_and_named(
 
 
 @every_exporter
-def test_exporting_changes_neither_model(
-    exporter: str, trained: Model, int8: Model, artifact_of: ArtifactOf, full_context: Context
+def test_exporting_changes_no_model(
+    exporter: str, models: Models, artifact_of: ArtifactOf, full_context: Context
 ) -> None:
     x_NCHW = full_context.data.validation.x_NCHW(0, 32)
-    before = fingerprint(trained), trained.logits_NK(x_NCHW).tobytes()
-    EXPORTERS[exporter]()(trained, full_context)
-    assert (fingerprint(trained), trained.logits_NK(x_NCHW).tobytes()) == before
-    assert np.array_equal(artifact_of(exporter, "int8").probe().logits_NK, int8.logits_NK(x_NCHW))
+    for precision in ("float", "dynamic"):
+        model = models[precision]
+        before = fingerprint(model), model.logits_NK(x_NCHW).tobytes()
+        EXPORTERS[exporter]()(model, full_context)
+        assert (fingerprint(model), model.logits_NK(x_NCHW).tobytes()) == before
+    assert np.array_equal(artifact_of(exporter, "int8").probe().logits_NK, models["int8"].logits_NK(x_NCHW))
 
 
 class Wide(nn.Module):
@@ -199,14 +211,19 @@ class Wide(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def wide(context: Context) -> tuple[Model, Model]:
+def wide(context: Context) -> dict[str, tuple[Model, Model]]:
+    """The float and the int8 model by precision."""
     model = replace(hand_made(Wide, channels=1), spec=context.data.spec, classes=context.data.classes)
-    return model, PostTraining()(model, context)
+    layers = Dense(hidden=(768, 512))(None, context)
+    return {"int8": (model, PostTraining()(model, context)), "dynamic": (layers, Dynamic()(layers, context))}
 
 
 @every_exporter
-def test_int8_files_are_a_fraction(exporter: str, wide: tuple[Model, Model], context: Context) -> None:
-    big, small = (len(EXPORTERS[exporter]()(model, context).content) for model in wide)
+@every_integer
+def test_int8_files_are_a_fraction(
+    exporter: str, precision: str, wide: dict[str, tuple[Model, Model]], context: Context
+) -> None:
+    big, small = (len(EXPORTERS[exporter]()(model, context).content) for model in wide[precision])
     assert small < 0.45 * big
 
 
@@ -226,6 +243,17 @@ def test_onnx_runtime_finds_its_integer_kernels(artifact_of: ArtifactOf, tmp_pat
     nodes = [node.op_type for node in optimized(artifact_of("ExportOnnx", "int8"), tmp_path / "o.onnx").graph.node]
     assert nodes.count("QLinearConv") > 30
     assert {"Conv", "FusedConv", "ReduceMean", "Relu"} & set(nodes) == set()
+
+
+def test_onnx_runtime_quantizes_and_multiplies_in_one_kernel(artifact_of: ArtifactOf, tmp_path: Path) -> None:
+    nodes = [node.op_type for node in optimized(artifact_of("ExportOnnx", "dynamic"), tmp_path / "o.onnx").graph.node]
+    assert nodes == ["Reshape", "DynamicQuantizeMatMul", *["Relu", "DynamicQuantizeMatMul"] * 2]
+
+
+def test_dynamic_answers_are_the_kernels_own(artifact_of: ArtifactOf) -> None:
+    """Not near: every range, every tie and every sum is the runtime's."""
+    wanted, found = answers("onnxruntime", artifact_of("ExportOnnx", "dynamic"))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 @every_precision

@@ -21,6 +21,7 @@ from pipeline.models.resnet import ResNet18
 from pipeline.plugin import ROOMS, Plugin, discover, read, room_plugins
 from pipeline.pruners.resized import Resized
 from pipeline.pruners.structured import Prune
+from pipeline.quantizers.dynamic import Dynamically
 from pipeline.quantizers.quantized import Quantized
 from pipeline.spec import InputSpec
 from pipeline.stage import ARTIFACT, FLOAT, INT8, NOTHING, Context, Stage
@@ -34,6 +35,7 @@ EXAMPLES: dict[str, Plugin] = {
     "Distill": Distill(teacher="big one", lr=1e-5, epochs=3),
     "Network": NETWORK,
     "Resized": Resized(of=NETWORK, widths={"features.0.0": (8, 3)}),
+    "Dynamically": Dynamically(of=NETWORK, floats=("head",)),
     "Quantized": Quantized(of=Resized(of=NETWORK, widths={}), input=InputSpec(size=(32, 32), resize=36)),
 }
 PLUGINS = [(role, kind) for role in ROOMS for kind in discover(role)]

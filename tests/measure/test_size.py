@@ -10,7 +10,7 @@ import pytest
 from tiny import hand_made
 from torch import Tensor, nn
 
-from pipeline.measure.size import compressed_bytes, count_macs, count_params, float_network
+from pipeline.measure.size import compressed_bytes, convolution_share, count_macs, count_params, float_network
 from pipeline.model import Model
 from pipeline.models.architecture import Network
 from pipeline.models.mobilenet_v2 import MobileNetV2
@@ -37,7 +37,9 @@ CONV, DEEP, NORM, HEAD = 4 * 3 * 9, 4 * 9 + 4, 4 + 4, 4 * 2 + 2
 def test_by_hand() -> None:
     model = hand_made(Small, edge=8)
     assert count_params(model.blueprint) == CONV + DEEP + NORM + HEAD
-    assert count_macs(model.blueprint, model.spec) == 64 * 4 * 3 * 9 + 16 * 4 * 9 + 4 * 2
+    convolutions, linear = 64 * 4 * 3 * 9 + 16 * 4 * 9, 4 * 2
+    assert count_macs(model.blueprint, model.spec) == convolutions + linear
+    assert convolution_share(model.blueprint, model.spec) == pytest.approx(convolutions / (convolutions + linear))
 
 
 def test_pruned_by_hand() -> None:
@@ -48,9 +50,11 @@ def test_pruned_by_hand() -> None:
     assert count_macs(smaller, model.spec) == 64 * 2 * 3 * 9 + 16 * 2 * 9 + 2 * 2
 
 
-def test_quantization_changes_neither_count(trained: Model, int8: Model) -> None:
-    assert count_params(int8.blueprint) == count_params(trained.blueprint)
-    assert count_macs(int8.blueprint, int8.spec) == count_macs(trained.blueprint, trained.spec)
+def test_quantization_changes_neither_count(trained: Model, int8: Model, dense: Model, dynamic: Model) -> None:
+    for before, after in ((trained, int8), (dense, dynamic)):
+        assert count_params(after.blueprint) == count_params(before.blueprint)
+        assert count_macs(after.blueprint, after.spec) == count_macs(before.blueprint, before.spec)
+    assert convolution_share(dynamic.blueprint, dynamic.spec) == 0
     assert type(float_network(int8.blueprint)) is type(trained.module)
 
 

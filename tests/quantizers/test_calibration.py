@@ -156,8 +156,17 @@ def test_without_images(method: Method, gated: Model) -> None:
 def test_an_image_that_is_not_a_number(method: Method, gated: Model) -> None:
     x_NCHW = inputs(gated, 4)
     x_NCHW[2, 1, 3, 3] = math.nan
-    with pytest.raises(StageFailed, match="NaN or infinite"):
+    with pytest.raises(StageFailed, match="NaN or infinite, first in what x gives"):
         calibrate(prepared(gated), x_NCHW.split(2), method)
+
+
+@pytest.mark.parametrize("where", ["one.weight", "head.bias"])
+def test_a_weight_that_is_not_a_number_is_named(where: str, gated: Model) -> None:
+    network = prepared(gated)
+    with torch.no_grad():
+        network.get_parameter(where).view(-1)[0] = math.inf
+    with pytest.raises(StageFailed, match=f"{where} has values that are NaN or infinite"):
+        calibrate(network, [inputs(gated, 2)], "min_max")
 
 
 def test_nothing_watches_afterwards(gated: Model) -> None:

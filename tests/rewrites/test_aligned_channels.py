@@ -9,7 +9,8 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rewriting_kit import changed, run
+from onnx import helper
+from rewriting_kit import Builder, built, changed, node, run
 from rewriting_kit import residual as graph
 
 from pipeline.rewrites.aligned_channels import MULTIPLE, aligned_channels
@@ -48,3 +49,19 @@ def test_other_operators_fix_the_channels() -> None:
 def test_multiples_stay_as_they_are() -> None:
     before = graph(32)
     assert changed(aligned_channels, before).graph.initializer == before.graph.initializer
+
+
+def test_halves_of_channels_stay_halves() -> None:
+    """What is split and joined again, as in ShuffleNet, keeps its channels; what is within the halves does not."""
+    net = Builder(0)
+    whole = net.rounded(net.convolution(net.rounded("x"), "whole", 8, 12))
+    net.nodes.append(helper.make_node("Split", [whole], ["left", "right"], name="split", axis=1, num_outputs=2))
+    wide = net.rounded(net.convolution(net.rounded("right"), "wide", 6, 10))
+    deep = net.rounded(net.convolution(wide, "deep", 10, 10, 3, 10))
+    net.convolution(deep, "narrow", 10, 6)
+    net.nodes += [node("Concat", "left narrow", "y", axis=1)]
+    before = built(net.nodes, net.constants, [1, 8, 6, 5])
+    after = changed(aligned_channels, before)
+    assert groups(after) == [16]
+    x = np.random.default_rng(0).normal(size=(1, 8, 6, 5)).astype(np.float32)
+    assert np.array_equal(run(after, x), run(before, x))

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir
 import onnxruntime
-from rewriting_kit import residual
+from onnx import helper
+from rewriting_kit import built, node, residual
 
 from pipeline.rewrites.exposed import exposed, write_exposed
 
@@ -33,3 +34,9 @@ def test_a_file_gives_all_of_them(tmp_path: Path) -> None:
     assert set(names) == set(found)
     assert found["wide"].shape == (1, 24, 6, 5)
     assert names["wide"] == "node_wide"
+
+
+def test_of_several_results_the_first_is_shown() -> None:
+    split = helper.make_node("Split", ["x"], ["left", "right"], name="split", axis=1, num_outputs=2)
+    model = built([split, node("Add", "left right", "y")], {}, [1, 8, 6, 5])
+    assert exposed(onnx_ir.from_proto(model)) == {"left": "split", "y": "node_y"}
