@@ -21,8 +21,8 @@ def exposed(model: onnx_ir.Model) -> dict[str, str]:
     """
     graph, names = model.graph, dict[str, str]()
     for node in graph:
-        value = _result(node) if node.name else None
-        if value is not None:
+        value = _result(node)
+        if node.name and value is not None:
             names.setdefault(str(value.name), node.name)
             if not value.is_graph_output():
                 graph.outputs.append(value)
