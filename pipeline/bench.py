@@ -19,6 +19,7 @@ from pipeline.memory import keep_freed_memory
 from pipeline.plugin import discover
 from pipeline.progress import Progress, silent
 from pipeline.results import Conditions, Footprint, Latency
+from pipeline.rewrites.external_data import external_files, whole_bytes
 from pipeline.runtime import Runtime
 from pipeline.spec import Value
 from pipeline.stranger import Stranger, looked_at
@@ -200,7 +201,7 @@ def _row(one: Candidate, latency: Latency, benchmark: Benchmark) -> Benched:
         input=x_NCHW.shape,
         latency=latency,
         images_per_s=1e3 * one.batch / latency.p50_ms.value,
-        file_bytes=artifact.bytes,
-        compressed_bytes=compressed_bytes(artifact.path),
+        file_bytes=whole_bytes(artifact.path),
+        compressed_bytes=sum(map(compressed_bytes, (artifact.path, *external_files(artifact.path)))),
         footprint=summary(starts),
     )

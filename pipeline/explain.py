@@ -177,7 +177,7 @@ def _results(path: Path, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np.fl
     with tempfile.TemporaryDirectory() as folder:
         shown = Path(folder) / "exposed.onnx"
         names = write_exposed(path, shown)
-        return {names[value]: array for value, array in unoptimized(shown, x_NCHW).items()}
+        return {names[value]: array for value, array in unoptimized(shown, x_NCHW).items() if value in names}
 
 
 def _sqnr_db(exact: NDArray[np.float32], rounded: NDArray[np.float32]) -> float:

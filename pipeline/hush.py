@@ -8,15 +8,16 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-# PyTorch's exporters, and what torchao says of PyTorch when it is imported.
-_LOGGERS = ("torch.onnx", "torch.utils._pytree", "torchao", "onnxscript")
+# PyTorch's exporters, what torchao says of PyTorch when it is imported, and ONNX Runtime's quantizer, which
+# talks to the root.
+_LOGGERS = ("root", "torch.onnx", "torch.utils._pytree", "torchao", "onnxscript")
 
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """No warnings, log lines or prints from PyTorch's capture and export inside the block.
+    """No warnings, log lines or prints from PyTorch and ONNX Runtime's quantizer inside the block.
 
-    They concern PyTorch's own deprecations and progress; errors still raise.
+    They concern the libraries' own deprecations and progress; errors still raise.
     """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]

@@ -16,8 +16,10 @@ from pipeline.files import write_files
 from pipeline.measure.parity import compare_logits
 from pipeline.plugin import build
 from pipeline.progress import Progress, silent
-from pipeline.quantizers.onnx_file import integer_file, left_float, measured_ranges, read_float, simplified
+from pipeline.quantizers.onnx_file import integer_file, left_float, measured_ranges, simplified
+from pipeline.quantizers.onnx_read import read_float
 from pipeline.results import Latency, Parity
+from pipeline.rewrites.external_data import whole_bytes
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.spec import InputSpec, Positive, Value
 from pipeline.stranger import Stranger, looked_at
@@ -57,6 +59,7 @@ class QuantizedFile(Value):
     """What came of it.
 
     Attributes:
+        float_bytes: with external data.
         parity: int8 answers against float ones. checked_on: how many images, and whether calibration saw them.
         latency: of int8; its ratio is to the float file.
         left: operators that stay float.
@@ -99,7 +102,7 @@ def quantize_file(
         timed = bench([path, target], benchmark, [OnnxRuntime().kind], shape=wanted.shape, progress=progress)
     return QuantizedFile(
         file=str(target),
-        float_bytes=path.stat().st_size,
+        float_bytes=whole_bytes(path),
         int8_bytes=target.stat().st_size,
         calibrated_on=len(seen),
         checked_on=len(checked),
@@ -114,9 +117,14 @@ def spec_of(stranger: Stranger, wanted: Wanted) -> InputSpec:
     """How the network's images are made.
 
     Raises:
-        UsageError: it takes no float images of one or three channels, or mean and std do not fit them.
+        UsageError: it takes no float images of one or three channels, or several a call, or mean and std do not
+            fit them.
     """
     channels, height, width = stranger.shape
+    batch = stranger.artifact.manifest.batch
+    if batch > 1:
+        cause = f"{stranger.name} takes {batch} images a call; int8 files take one"
+        raise UsageError(cause, "export it for one image a call, or for any number")
     if stranger.dtype != "float32" or channels not in (1, 3):
         raise UsageError(f"{stranger.name} takes {channels} channels of {stranger.dtype}; quantize takes float images")
     fields = {"size": (height, width), "resize": max(height, width), "color": "RGB" if channels == 3 else "L"}

@@ -20,7 +20,9 @@ from torch import nn
 
 from pipeline.errors import DataError, UsageError
 from pipeline.quantize_file import Wanted, chosen, images_in, quantize_file
-from pipeline.quantizers.onnx_file import LOWEST_SWISH, measured_ranges, read_float, simplified
+from pipeline.quantizers.onnx_file import LOWEST_SWISH, measured_ranges, simplified
+from pipeline.quantizers.onnx_read import read_float
+from pipeline.rewrites.islands import islands
 from pipeline.spec import InputSpec
 from pipeline.study import Benchmark
 
@@ -125,7 +127,9 @@ def test_external_data_and_any_batch_are_taken(photographs: Path, tmp_path: Path
     axes = {"input": {0: "batch"}}
     path = exported(tmp_path / "any.onnx", Odd(), input_names=["input"], dynamic_axes=axes)
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="any.bin", size_threshold=0)
-    assert quantize_file(path, photographs, tmp_path, WANTED, QUICK).parity.agreement >= 0.8
+    made = quantize_file(path, photographs, tmp_path, WANTED, QUICK)
+    assert made.parity.agreement >= 0.8
+    assert made.float_bytes == path.stat().st_size + (tmp_path / "any.bin").stat().st_size
     (tmp_path / "any.bin").unlink()
     said = edgewright("quantize", path, "--data", photographs, *FAST)
     assert said.exit_code == 3
@@ -140,6 +144,61 @@ def test_any_height_and_width_need_to_be_told(photographs: Path, tmp_path: Path)
     assert "--input" in said.stderr
     said = edgewright("quantize", path, "--data", photographs, "--out", tmp_path, "--input", "3x32x32", *FAST)
     assert said.exit_code == 0, said.stderr
+
+
+def test_several_images_a_call_are_refused(photographs: Path, tmp_path: Path) -> None:
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(Odd().eval(), (torch.zeros(4, *SHAPE),), tmp_path / "four.onnx", dynamo=False)
+    said = edgewright("quantize", tmp_path / "four.onnx", "--data", photographs, *FAST)
+    assert said.exit_code == 2
+    assert "takes 4 images a call" in said.stderr
+
+
+class Curved(nn.Module):
+    """What most files of others have and ours have not: curves, halves that are joined again, and norms left over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.norm = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16)
+        self.three, self.rows, self.head = nn.Linear(16, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = nn.functional.silu(self.one(x)).chunk(2, 1)
+        x = torch.cat([left, nn.functional.leaky_relu(right)], 1)
+        x = self.norm(torch.relu(self.two(x))).mean([2, 3])
+        return self.head(torch.relu(self.rows(self.three(x))))
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_nothing_stays_float_that_an_integer_kernel_computes(dynamo: bool, photographs: Path, tmp_path: Path) -> None:
+    """By the graph that the runtime made of it, and by our list; both of PyTorch's exporters."""
+    torch.manual_seed(0)
+    path, module = tmp_path / "curved.onnx", randomized(Curved(), 0)
+    if dynamo:
+        torch.onnx.export(module.eval(), (torch.zeros(1, *SHAPE),), path, dynamo=True, verbose=False)
+    else:
+        exported(path, module)
+    made = quantize_file(path, photographs, tmp_path, WANTED, QUICK)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(made.file, options, providers=["CPUExecutionProvider"])
+    assert islands(tmp_path / "optimized.onnx") == ()
+    assert made.left == ()
+    assert made.parity.sqnr_db > 15
+
+
+@pytest.mark.parametrize("what", ["one grey", "dead layer"])
+def test_constant_activations(what: str, floats: Path, tmp_path: Path) -> None:
+    for index in range(3):
+        Image.new("RGB", (40, 40), (128, 128, 128)).save(tmp_path / f"{index}.png")
+    module = Odd()
+    if what == "dead layer":
+        for parameter in module.one.parameters():
+            parameter.data.zero_()
+    path = exported(tmp_path / "dead.onnx", module) if what == "dead layer" else floats
+    made = quantize_file(path, tmp_path, tmp_path, WANTED, QUICK)
+    assert made.parity.agreement == 1
+    assert made.parity.sqnr_db > 20
 
 
 def old(path: Path, opset: int = 11) -> Path:
@@ -207,7 +266,7 @@ def test_values_that_are_not_finite_end_it(photographs: Path, tmp_path: Path) ->
     module.one.weight.data[0, 0, 0, 0] = torch.nan
     said = edgewright("quantize", exported(tmp_path / "nan.onnx", module), "--data", photographs, *FAST)
     assert said.exit_code == 4
-    assert "NaN" in said.stderr
+    assert "NaN or infinite, first in what /one/Conv (Conv) gives" in said.stderr
 
 
 def test_images_are_spread_over_the_folder(photographs: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.errors import UnavailableError, UsageError
+from pipeline.errors import UsageError
 from pipeline.hush import hushed
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from pipeline.quantizers._ranges import Bounds, Method
 
-OLDEST, OPSET = 13, 21  # before 13, DequantizeLinear knows no scale for each channel
-INTEGER = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
+# Functions of one number: 256 answers are all there are.
+CURVES = ("HardSigmoid", "Sigmoid", "LeakyRelu")
 # What ONNX Runtime has an integer kernel for, and what passes integers on.
-COMPUTING = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "HardSigmoid", "Concat")
-PASSING = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Pad", "Resize")
+COMPUTING = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "Concat", *CURVES)
+MOVING = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Pad", "Resize", "Split", "Slice")
+PASSING = ("Relu", "Clip", *MOVING)
 LOWEST_SWISH = -3.0  # below it a hard swish gives 0
 LEAST_RANGE = 1e-6  # of a constant tensor
 SAME = 1e-6  # a sixth as float32
@@ -34,53 +35,13 @@ class Left(NamedTuple):
     operator: str
 
 
-def read_float(path: Path, convert: bool = False) -> onnx.ModelProto:
-    """A float ONNX file with its external data, of an operator set that int8 can be written in.
-
-    Args:
-        convert: raise an operator set that is too old.
-
-    Raises:
-        UsageError: it is no ONNX file, quantized already, or too old.
-        UnavailableError: its external data is missing, or the conversion failed.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        model = onnx.load(path)
-    except DecodeError:
-        raise UsageError(f"{path} is no ONNX file") from None
-    except (OSError, onnx.checker.ValidationError) as error:
-        raise UnavailableError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    found = sorted({node.op_type for node in model.graph.node if node.op_type in INTEGER or "QLinear" in node.op_type})
-    if found:
-        raise UsageError(f"{path} is quantized already: it has {', '.join(found)}", "give the float file it came from")
-    [opset] = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")] or [1]
-    if opset >= OLDEST:
-        return model
-    if not convert:
-        fix = f"add --convert to raise it to {OPSET}, or export it again"
-        raise UsageError(f"{path} is of operator set {opset}; int8 needs {OLDEST} or later", fix)
-    return _raised(model, path)
-
-
-def _raised(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    from onnx import version_converter
-
-    try:
-        return version_converter.convert_version(model, OPSET)
-    except RuntimeError as error:
-        cause = f"{path} cannot be raised to operator set {OPSET}: {str(error).splitlines()[0]}"
-        raise UnavailableError(cause, "export it again with a newer operator set") from None
-
-
 def simplified(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
     """The same function for one image: constants and BatchNorm folded, hard swish spelled out, all shapes known."""
     import onnx
     import onnx_ir
     import onnxruntime
 
+    from pipeline.rewrites.batch_norm import batch_norm
     from pipeline.rewrites.global_average_pool import global_average_pool
     from pipeline.rewrites.hard_swish import hard_swish
 
@@ -92,7 +53,9 @@ def simplified(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProt
         options.optimized_model_filepath, options.log_severity_level = path, 4
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         inferred = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
-    spelled = onnx_ir.to_proto(hard_swish(global_average_pool(onnx_ir.from_proto(inferred))))
+    spelled = onnx_ir.to_proto(hard_swish(global_average_pool(batch_norm(onnx_ir.from_proto(inferred)))))
+    for node in spelled.graph.node:
+        node.name = node.name or node.output[0]  # by which profiles and lists tell operators apart
     return onnx.shape_inference.infer_shapes(spelled)
 
 
@@ -120,12 +83,13 @@ def measured_ranges(
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(open_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     name, images = model.graph.input[0].name, 0
-    ranges = {tensor: METHODS[method]() for tensor in [*names, name]}
+    ranges = {tensor: METHODS[method]() for tensor in [name, *names]}
+    makers = {output: f"{node.name or output} ({node.op_type})" for node in model.graph.node for output in node.output}
     for batch_NCHW in batches_NCHW:
         for x_NCHW in batch_NCHW[:, None]:
             found = dict(zip(names, session.run(names, {name: x_NCHW}), strict=True))
-            for tensor, values in {**found, name: x_NCHW}.items():
-                ranges[tensor].watch(torch.from_numpy(values))
+            for tensor, values in {name: x_NCHW, **found}.items():
+                ranges[tensor].watch(torch.from_numpy(values), makers.get(tensor, "the input"))
             images += 1
     if not images:
         raise UsageError("there are no calibration images", "give a folder with images")
