@@ -42,9 +42,11 @@ class QuantizationAware(Taught, Stage):
     def __call__(self, value: Model, context: Context) -> Model:
         from pipeline.folding import folded
         from pipeline.quantizers._calibration import batches, calibrate, measure_weights
+        from pipeline.quantizers._left import tell_left
         from pipeline.quantizers.quantized import observe, prepare, quantized
 
         prepared = prepare(folded(value.module), value.spec, portable=self.portable)
+        tell_left(prepared, (), context.warn)
         calibrate(prepared, batches(context.data.calibration), "moving_average")
 
         def freeze_late(step: int, total: int) -> None:

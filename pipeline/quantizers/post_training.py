@@ -40,11 +40,13 @@ class PostTraining(Stage):
         from pipeline.folding import folded
         from pipeline.quantizers._calibration import batches, calibrate
         from pipeline.quantizers._equalization import equalized
+        from pipeline.quantizers._left import tell_left
         from pipeline.quantizers._reconstruction import reconstruct
         from pipeline.quantizers.quantized import prepare, quantized
 
         module = equalized(folded(value.module)) if self.equalize else folded(value.module)
         prepared = prepare(module, value.spec, self.floats, self.portable)
+        tell_left(prepared, self.floats, context.warn)
         calibrate(prepared, batches(context.data.calibration), self.calibration)
         if self.correct_bias or self.rounding == "outputs":
             few_NCHW = torch.cat(list(batches(context.data.calibration, self.images)))
