@@ -27,9 +27,8 @@ def scores(
         return torch.rand(groups.sizes[space], generator=torch.Generator().manual_seed(seed + space))
     total = torch.zeros(groups.sizes[space])
     for layer in groups.layers:
-        roots = {groups.root(made) for made, _ in layer.makes}
         weight = state.get(f"{layer.name}.weight")
-        if weight is not None and roots == {space} and weight.ndim > 1 and len(weight) == len(total):
+        if weight is not None and weight.ndim > 1 and bool((layer.makes.spaces == space).any()):
             norm = weight.flatten(1).norm(p=1 if importance == "l1" else 2, dim=1)
-            total += norm / norm.mean().clamp_min(1e-12)
+            total.index_add_(0, layer.makes.channels, norm / norm.mean().clamp_min(1e-12))
     return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.errors import StageFailed
 from pipeline.model import AnyBlueprint, Blueprint
 from pipeline.pruners.groups import Groups
 from pipeline.spec import Positive
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    Kept = Mapping[int, torch.Tensor]  # root space -> sorted channel indices
+    Kept = Mapping[int, torch.Tensor]  # space -> numbers of its channels
+
+PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
 
 class Resized(Blueprint):
@@ -34,6 +37,13 @@ class Resized(Blueprint):
         return module.eval()
 
 
+def resized(blueprint: Blueprint, widths: Mapping[str, tuple[int, int]]) -> Resized:
+    """The blueprint of a network with these widths; one that is resized already gets others."""
+    if isinstance(blueprint, Resized):
+        return Resized(of=blueprint.of, widths={**blueprint.widths, **widths})
+    return Resized(of=blueprint, widths=widths)
+
+
 def resize(layer: nn.Module, outputs: int, inputs: int) -> None:
     """Give one layer other widths, in place; its weights lose their meaning."""
     from torch import nn
@@ -41,18 +51,20 @@ def resize(layer: nn.Module, outputs: int, inputs: int) -> None:
     def fresh(tensor: torch.Tensor | None, *shape: int) -> nn.Parameter | None:
         return None if tensor is None else nn.Parameter(tensor.new_zeros(shape))
 
-    if isinstance(layer, nn.BatchNorm2d):
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         layer.__init__(outputs, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)  # type: ignore[misc]
     elif isinstance(layer, nn.Conv2d):
-        depthwise = layer.groups > 1
-        layer.groups = outputs if depthwise else 1
+        if layer.groups == layer.in_channels:  # depthwise
+            layer.groups = inputs
         layer.out_channels, layer.in_channels = outputs, inputs
-        weight = fresh(layer.weight, outputs, 1 if depthwise else inputs, *layer.kernel_size)
+        weight = fresh(layer.weight, outputs, inputs // layer.groups, *layer.kernel_size)
         layer.weight, layer.bias = weight, fresh(layer.bias, outputs)  # type: ignore[assignment]
     elif isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = outputs, inputs
         layer.weight = fresh(layer.weight, outputs, inputs)  # type: ignore[assignment]
         layer.bias = fresh(layer.bias, outputs)  # type: ignore[assignment]
+    elif isinstance(layer, nn.PReLU):
+        layer.num_parameters, layer.weight = outputs, fresh(layer.weight, outputs)  # type: ignore[assignment]
 
 
 def operate(
@@ -61,40 +73,43 @@ def operate(
     """Cut a network's tensors down to the kept channels.
 
     Args:
-        kept: the channels to keep of each pruned space; other spaces stay whole.
+        kept: the channels to keep of each pruned space, as ``ranking.choose`` finds them; other spaces stay whole.
 
     Returns:
         the new state, and (outputs, inputs) of every layer whose shape changed.
+
+    Raises:
+        StageFailed: with these channels the network's shuffles and groups do not work out.
     """
-    smaller = dict(state)
-    widths: dict[str, tuple[int, int]] = {}
-    for layer in groups.layers:
-        out = _features(layer.makes, groups, kept)
-        into = None if layer.reads is None else _features(layer.reads, groups, kept)
-        changed = False
-        for suffix in ("weight", "bias", "running_mean", "running_var"):
-            name = f"{layer.name}.{suffix}"
-            if name in state:
-                smaller[name] = _cut(state[name], out, into)
-                changed |= smaller[name].shape != state[name].shape
-        if changed:
-            widths[layer.name] = (len(out), len(out if into is None else into))
+    from pipeline.pruners._flow import Misfit
+    from pipeline.pruners._slots import origins, sources
+
+    try:
+        flow, origin = origins(groups, kept)
+    except Misfit as misfit:
+        raise StageFailed(f"these channels of {misfit} cannot be kept without the others") from None
+    whole, smaller, widths = groups.flow({}).uses, dict(state), {}
+    for name, use in flow.uses.items():
+        before = whole[name]
+        out = sources(before.makes, origin[use.makes])
+        into = None if use.reads is None or before.reads is None else sources(before.reads, origin[use.reads])
+        for tensor in (f"{name}.{suffix}" for suffix in PER_CHANNEL if f"{name}.{suffix}" in state):
+            smaller[tensor] = _cut(state[tensor], out, into, use.groups)
+        if (len(out), use.inputs) != (len(before.makes), before.inputs):
+            widths[name] = (len(out), use.inputs)
     return smaller, widths
 
 
-def _cut(tensor: torch.Tensor, out: torch.Tensor, into: torch.Tensor | None) -> torch.Tensor:
-    cut = tensor[out]
-    return cut[:, into] if into is not None and tensor.ndim > 1 else cut
-
-
-def _features(layout: tuple[tuple[int, int], ...], groups: Groups, kept: Kept) -> torch.Tensor:
-    """Indices of the kept features of a tensor with that layout."""
+def _cut(tensor: torch.Tensor, out: torch.Tensor, into: torch.Tensor | None, groups: int) -> torch.Tensor:
+    """The kept rows, and of a weight the kept columns, which each group of rows has of its own."""
     import torch
 
-    parts, offset = [], 0
-    for space, repeat in layout:
-        root = groups.root(space)
-        channels = kept.get(root, torch.arange(groups.sizes[root]))
-        parts.append((offset + channels[:, None] * repeat + torch.arange(repeat)).flatten())
-        offset += groups.sizes[root] * repeat
-    return torch.cat(parts)
+    cut = tensor[out]
+    if into is None or tensor.ndim < 2:
+        return cut
+    return torch.cat(
+        [
+            rows[:, columns % tensor.shape[1]]
+            for rows, columns in zip(cut.chunk(groups), into.chunk(groups), strict=True)
+        ]
+    )

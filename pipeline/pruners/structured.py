@@ -9,9 +9,10 @@ from pydantic import Field
 
 from pipeline.errors import StageFailed
 from pipeline.model import Model
-from pipeline.pruners.groups import find_groups
+from pipeline.pruners.groups import Groups, find_groups
 from pipeline.pruners.importance import Importance, scores
-from pipeline.pruners.resized import Resized, operate
+from pipeline.pruners.ranking import choose, fitting, step
+from pipeline.pruners.resized import operate, resized
 from pipeline.spec import Positive
 from pipeline.stage import Context, Stage
 
@@ -36,16 +37,20 @@ class Prune(Stage):
 
     def __call__(self, value: Model, context: Context) -> Model:
         groups = find_groups(value.module, value.spec.shape)
-        kept: dict[int, torch.Tensor] = {}
-        for space in groups.prunable:
-            score = scores(value.state, groups, space, self.importance, context.seed)
-            width = kept_width(len(score), self.ratio, self.round_to)
-            kept[space] = score.topk(width).indices.sort().values
-        state, widths = operate(value.state, groups, kept)
+        state, widths = operate(value.state, groups, self.kept(groups, value, context.seed))
         if not widths:
             raise StageFailed("pruning removed nothing", "raise ratio, or lower round_to")
-        blueprint = Resized(of=value.blueprint, widths=widths)
+        blueprint = resized(value.blueprint, widths)
         return replace(value, module=blueprint.build(state), blueprint=blueprint, state=state)
+
+    def kept(self, groups: Groups, value: Model, seed: int) -> dict[int, torch.Tensor]:
+        """The channels to keep, by space."""
+        scored = {space: scores(value.state, groups, space, self.importance, seed) for space in groups.prunable}
+        wanted = {
+            space: kept_width(size, self.ratio, step(groups, space, self.round_to))
+            for space, size in groups.sizes.items()
+        }
+        return choose(groups, scored, fitting(groups, wanted, self.round_to))
 
 
 def kept_width(channels: int, ratio: float, round_to: int) -> int:

@@ -265,10 +265,14 @@ class Broadcast(Network):
         return x * torch.sigmoid(self.attention(x))
 
 
-FROZEN = [
-    Grouped, Multiplied, Shared, SharedNorm, Unknown, UnknownLayer, PaddedWithOnes, Scaled, ChannelsLast, OverThePixels,
-    MeanOfChannels, Broadcast,
-]  # fmt: skip
+FROZEN = [Unknown, PaddedWithOnes, Scaled, OverThePixels, MeanOfChannels]
+FOLLOWED = [Grouped, Multiplied, Shared, SharedNorm, UnknownLayer, ChannelsLast, Broadcast]
+
+
+@pytest.mark.parametrize("build", FOLLOWED)
+def test_new(build: Callable[[], nn.Module], context: Context) -> None:
+    pruned = assert_exact(hand_made(build), HALF, context)
+    assert len(pruned.state["stem.weight"]) == 4
 
 
 @pytest.mark.parametrize("build", FROZEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -14,37 +15,46 @@ from pipeline.errors import StageFailed
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Blueprint, Model
 from pipeline.plugin import read
-from pipeline.pruners.groups import find_groups
-from pipeline.pruners.importance import scores
+from pipeline.pruners.groups import Features, Groups, find_groups
 from pipeline.pruners.resized import Resized
 from pipeline.pruners.structured import Prune, kept_width
 from pipeline.stage import Context
 
 
-def silenced(model: Model, stage: Prune, seed: int) -> torch.nn.Module:
-    """The unpruned network, with the filters and shifts of the channels that go set to zero."""
+def silenced(model: Model, kept: Mapping[int, torch.Tensor]) -> torch.nn.Module:
+    """The unpruned network, in which removed channels are zero wherever a layer reads or makes them."""
     groups = find_groups(model.module, model.spec.shape)
-    state = {name: tensor.clone() for name, tensor in model.state.items()}
+    module = model.blueprint.build(model.state)
     for layer in groups.layers:
-        offset = 0
-        for space, repeat in layer.makes:
-            root = groups.root(space)
-            if root in groups.prunable:
-                score = scores(model.state, groups, root, stage.importance, seed)
-                gone = score.argsort()[: len(score) - kept_width(len(score), stage.ratio, stage.round_to)]
-                features = (offset + gone[:, None] * repeat + torch.arange(repeat)).flatten()
-                for name in (f"{layer.name}.weight", f"{layer.name}.bias"):
-                    if name in state:
-                        state[name][features] = 0
-            offset += groups.sizes[root] * repeat
-    return model.blueprint.build(state)
+        part = module.get_submodule(layer.name)
+        makes = mask_of(layer.makes, groups, kept)
+        part.register_forward_hook(lambda own, _, y, mask=makes: masked(own, y, mask))
+        if layer.reads is not None:
+            reads = mask_of(layer.reads, groups, kept)
+            part.register_forward_pre_hook(lambda own, x, mask=reads: (masked(own, x[0], mask),))
+    return module
+
+
+def mask_of(features: Features, groups: Groups, kept: Mapping[int, torch.Tensor]) -> torch.Tensor:
+    """(F,) 1 where a feature's channel stays, 0 where it goes."""
+    mask = torch.ones(len(features.spaces))
+    for space in groups.prunable:
+        left = kept.get(space, torch.arange(groups.sizes[space]))
+        mask[(features.spaces == space) & ~torch.isin(features.channels, left)] = 0
+    return mask
+
+
+def masked(layer: torch.nn.Module, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Channels stand on axis 1, those of linear layers on the last."""
+    return x * (mask if isinstance(layer, torch.nn.Linear) else mask.view(-1, *[1] * (x.ndim - 2)))
 
 
 def assert_exact(model: Model, stage: Prune, context: Context) -> Model:
     pruned = stage(model, context)
     x_NCHW = inputs(model)
     with torch.no_grad():
-        wanted, found = silenced(model, stage, context.seed)(x_NCHW), pruned.module(x_NCHW)
+        kept = stage.kept(find_groups(model.module, model.spec.shape), model, context.seed)
+        wanted, found = silenced(model, kept)(x_NCHW), pruned.module(x_NCHW)
     assert (wanted - found).abs().max() <= 1e-5 * max(1.0, float(wanted.abs().max()))
     return pruned
 
