@@ -18,7 +18,7 @@ from pipeline.measure.pareto import front
 from pipeline.measure.statistics import paired_difference, wilson
 from pipeline.measure.timings import summarize
 from pipeline.predictions import Predictions
-from pipeline.recommend import not_faster, over_budget, recommend
+from pipeline.recommend import not_faster, only_packs, over_budget, recommend
 from pipeline.results import (
     Failure,
     Footprint,
@@ -68,14 +68,29 @@ class Measured:
         labels_N = self.data.splits.validation.labels_N
         return float((self.answered[index].validation_NK.argmax(1) == labels_N).mean())
 
-    def versus_parent(self, index: int) -> Interval | None:
-        """A variant's speed against the recipe it was made from, on the same runtime."""
+    def parent(self, index: int) -> int | None:
+        """The variant of the recipe that this one was made from, on the same runtime."""
         item = self.answered[index]
         parent = self.study.recipe(item.artifact.manifest.recipe).after
         for other, candidate in enumerate(self.answered):
             if candidate.artifact.manifest.recipe == parent and candidate.runtime == item.runtime:
-                return self.timed.timings.ratio(other, index)
+                return other
         return None
+
+    def versus_parent(self, index: int) -> Interval | None:
+        """A variant's speed against its parent."""
+        parent = self.parent(index)
+        return None if parent is None else self.timed.timings.ratio(parent, index)
+
+    def sizes(self, index: int) -> tuple[int, int]:
+        """Bytes of a variant's file, and of it packed."""
+        return self.answered[index].artifact.bytes, self.answered[index].compressed_bytes
+
+    def not_faster(self, index: int) -> list[str]:
+        """In words, that compression did not make a variant faster, and what it did instead."""
+        recipe, parent = self.study.recipe(self.answered[index].artifact.manifest.recipe).after, self.parent(index)
+        found = not_faster(recipe, self.versus_parent(index))
+        return [*found, *only_packs(self.sizes(index), self.sizes(parent))] if found and parent is not None else found
 
 
 def reference_of(study: Study, answered: Sequence[Answered]) -> int:
@@ -162,7 +177,7 @@ def _variant(measured: Measured, index: int, latency: Latency) -> Variant:
         latency=latency,
         parent=parent,
         versus_parent=versus_parent,
-        note="; ".join([*overruns, *not_faster(parent, versus_parent)]),
+        note="; ".join([*overruns, *measured.not_faster(index)]),
         file_bytes=item.artifact.bytes,
         compressed_bytes=item.compressed_bytes,
         footprint=measured.footprints[index],

@@ -71,11 +71,14 @@ def last_linear(module: nn.Module) -> tuple[str, nn.Linear]:
     return layers[-1]
 
 
-def _read_blueprint(data: Any) -> Any:
-    return data if isinstance(data, Blueprint) else read("blueprint", data, "blueprint")
+def read_blueprint(data: Any) -> Blueprint:
+    """A blueprint from its written form; the inverse of ``Blueprint.written``."""
+    blueprint = data if isinstance(data, Blueprint) else read("blueprint", data, "blueprint")
+    assert isinstance(blueprint, Blueprint)
+    return blueprint
 
 
-AnyBlueprint = Annotated[Blueprint, BeforeValidator(_read_blueprint), PlainSerializer(lambda value: value.written())]
+AnyBlueprint = Annotated[Blueprint, BeforeValidator(read_blueprint), PlainSerializer(lambda value: value.written())]
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _read_structure(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text())
         return {
-            "blueprint": _read_blueprint(data["blueprint"]),
+            "blueprint": read_blueprint(data["blueprint"]),
             "spec": InputSpec.model_validate(data["spec"]),
             "classes": tuple(data["classes"]),
             "integer": bool(data["integer"]),

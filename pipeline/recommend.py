@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.measure.timings import verdict
+from pipeline.report.words import size
 from pipeline.results import Interval, Recommendation, Variant
 from pipeline.spec import Budget
+
+# Files that differ by less are as large as each other; one that packs by so much more has numbers set to zero.
+SAME, PACKED = 0.02, 0.1
 
 
 def over_budget(budget: Budget, drop: float, p50_ms: float, file_bytes: int) -> list[str]:
@@ -41,6 +45,24 @@ def not_faster(parent: str, versus_parent: Interval | None) -> list[str]:
         return []
     found = "slower than" if verdict(versus_parent) == "slower" else "not shown to be faster than"
     return [f"{found} {parent} here ({versus_parent.value:.2f}×)"]
+
+
+def only_packs(own: tuple[int, int], parent: tuple[int, int]) -> list[str]:
+    """A word where a file is as large as its parent's and packs better: numbers in it were set to zero.
+
+    Args:
+        own, parent: bytes of each file, and of it packed.
+
+    >>> only_packs((1000, 300), (1000, 900))
+    ['zeros let the file pack to 300 B (900 B before); they are stored and multiplied like any number']
+    >>> only_packs((500, 300), (1000, 900)), only_packs((1000, 890), (1000, 900))
+    ([], [])
+    """
+    as_large = abs(own[0] / parent[0] - 1) < SAME
+    if not as_large or own[1] > (1 - PACKED) * parent[1]:
+        return []
+    before, after = size(parent[1]), size(own[1])
+    return [f"zeros let the file pack to {after} ({before} before); they are stored and multiplied like any number"]
 
 
 def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget) -> Recommendation:

@@ -88,6 +88,15 @@ def test_compression_that_does_not_pay_is_noted_and_not_shipped(tmp_path: Path) 
     assert shipped(results) == "base"
 
 
+def test_a_file_that_only_packs_better_is_noted(tmp_path: Path) -> None:
+    cases = Case("base", ms=1, size=1000), Case("zeros", ms=1, size=1000, packed=200, parent="base")
+    results = concluded(tmp_path, *cases, noise=0.02)
+    assert results.variants[1].note.endswith(
+        "zeros let the file pack to 200 B (500 B before); they are stored and multiplied like any number"
+    )
+    assert shipped(results) == "base"
+
+
 def test_even_if_chance_makes_it_look_faster(tmp_path: Path) -> None:
     ms_SRVC = np.random.default_rng(7).lognormal(0, 0.3, (6, 5, 2, 3))
     medians_V = np.median(ms_SRVC, axis=(0, 1, 3))

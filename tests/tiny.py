@@ -19,6 +19,7 @@ from pipeline.models.mobilenet_v2 import MobileNetV2
 from pipeline.models.mobilenet_v3 import MobileNetV3
 from pipeline.models.mobilenet_v4 import MobileNetV4
 from pipeline.models.resnet import CifarResNet, ResNet18, ResNet50
+from pipeline.models.shufflenet_v2 import ShuffleNetV2
 from pipeline.models.vgg import VGG
 from pipeline.spec import InputSpec
 
@@ -36,6 +37,7 @@ FAMILIES: dict[str, Architecture] = {
     "mobilenet_v3_minimal": MobileNetV3(width=0.25, stem_stride=1, minimal=True),
     "mobilenet_v4": MobileNetV4(width=0.25, stem_stride=1),
     "efficientnet_lite0": EfficientNetLite0(width=0.25, stem_stride=1),
+    "shufflenet_v2": ShuffleNetV2(width=0.25, stem_stride=1),
 }
 WORKSHOP: dict[str, Callable[[], nn.Module]] = {}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from pipeline.pruners._operations import (
     parts,
     spares_channels,
 )
+from pipeline.pruners._trace import SHAPE
 
 FROZEN = 0
 
@@ -84,8 +86,9 @@ class Flow(fx.Interpreter):
         self.cuts: list[tuple[set[int], int]] = []
         self.node: fx.Node
 
+    @cached_property
     def roots(self) -> torch.Tensor:
-        """Of every filter the least number among those it is coupled with; ``FROZEN`` for the frozen."""
+        """Once the walk is done: of every filter the least number among those it is coupled with; ``FROZEN`` for the frozen."""
         return torch.tensor([self.couples.least(number) for number in range(self.count)])
 
     # --- what the interpreter calls -------------------------------------------------------------
@@ -203,7 +206,7 @@ class Flow(fx.Interpreter):
 
     def _frozen(self) -> Any:
         """Frozen labels for what the node gives."""
-        return _frozen(self.node.meta.get("tensor_meta"))
+        return _frozen(self.node.meta[SHAPE])
 
     def _along(self, labels: torch.Tensor, axis: int) -> torch.Tensor:
         """The filters along one axis, (F,); those that share a place on it are coupled."""
@@ -230,12 +233,11 @@ class Flow(fx.Interpreter):
         return (name for name, (first, count) in self.made.items() if any(first <= f < first + count for f in filters))
 
 
-def _frozen(meta: Any) -> Any:
-    shape = getattr(meta, "shape", None)
-    if shape is not None:
-        return torch.tensor(FROZEN).expand(shape)
-    return type(meta)(map(_frozen, meta)) if isinstance(meta, list | tuple) else None
+def _frozen(shape: Any) -> Any:
+    if isinstance(shape, list):
+        return [_frozen(item) for item in shape]
+    return None if shape is None else torch.tensor(FROZEN).expand(shape)
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(node.meta["tensor_meta"].shape)
+    return tuple(node.meta[SHAPE])

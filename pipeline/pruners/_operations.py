@@ -68,7 +68,8 @@ def parts(name: str, before: torch.Tensor, after: Any, args: Sequence[Any]) -> i
     if before.ndim < 2:
         return 1
     if name in RESHAPING:
-        return int(before.shape[1] // after.shape[1]) if after.ndim > 1 and after.shape[1] < before.shape[1] else 1
+        divided = after.ndim > 1 and after.shape[1] < before.shape[1]
+        return int(min(after.shape[1], before.shape[1] // after.shape[1])) if divided else 1
     if name in {"chunk", "tensor_split"}:
         return len(after)
     return int(args[1]) if name in DIVIDING and len(args) > 1 and isinstance(args[1], int) else 1

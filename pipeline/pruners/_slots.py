@@ -68,7 +68,7 @@ def signatures(groups: Groups, widths: Mapping[int, int]) -> dict[int, torch.Ten
         Misfit: the widths do not fit together.
     """
     flow = groups.flow(widths)
-    roots = flow.roots()
+    roots = flow.roots
     total = torch.zeros(len(roots), dtype=torch.int64)
     for use in flow.uses.values():
         for role, row_F in (("reads", use.reads), ("makes", use.makes)):
@@ -102,7 +102,7 @@ def origins(groups: Groups, kept: Mapping[int, torch.Tensor]) -> tuple[Flow, tor
     widths = {space: len(channels) for space, channels in kept.items()}
     whole, smaller = groups.flow({}), groups.flow(widths)
     own, slots = signatures(groups, {}), signatures(groups, widths)
-    old, new = whole.roots(), smaller.roots()
+    old, new = whole.roots, smaller.roots
     origin = torch.zeros(len(new), dtype=torch.int64)
     for name, (first, count) in smaller.made.items():
         origin[first : first + count] = whole.made[name][0] + torch.arange(count)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import lcm
 
 import torch
@@ -15,17 +15,16 @@ from pipeline.pruners._slots import fitting
 from pipeline.pruners.channels import FROZEN, Features, Groups, Layer
 
 
-@dataclass(frozen=True)
 class Walk:
-    """A network's flow with any widths; see ``Groups.flow``."""
+    """A network's flow with any widths; see ``Groups.flow``. The last ones are remembered."""
 
-    graph: fx.GraphModule
-    whole: Flow
-    makers: Mapping[int, tuple[str, ...]]
+    def __init__(self, graph: fx.GraphModule, whole: Flow, makers: Mapping[int, tuple[str, ...]]) -> None:
+        self.whole, self.makers = whole, makers
+        self.walk = lru_cache(maxsize=4)(lambda outputs: walked(graph, dict(outputs)))
 
     def __call__(self, widths: Mapping[int, int]) -> Flow:
-        outputs = {maker: width for space, width in widths.items() for maker in self.makers[space]}
-        return walked(self.graph, outputs) if outputs else self.whole
+        outputs = frozenset((maker, width) for space, width in widths.items() for maker in self.makers[space])
+        return self.walk(outputs) if outputs else self.whole
 
 
 def walked(graph: fx.GraphModule, outputs: Mapping[str, int] | None = None) -> Flow:
@@ -41,18 +40,21 @@ def groups_of(graph: fx.GraphModule, module: nn.Module) -> Groups:
     What an operation would not let be smaller, such as a view with a number of channels written into
     it, is found by trying about half of the channels, and frozen.
     """
-    whole, frozen = walked(graph), shared_weights(module)
+    spaces = Spaces(walked(graph))
+    spaces.freeze_layers(shared_weights(module))
     while True:
-        groups = Spaces(whole, frozen).groups(graph)
-        halves = {
-            space: max(size // 2 // groups.multiples[space], 1) * groups.multiples[space]
-            for space, size in groups.sizes.items()
-        }
-        smaller = {space: width for space, width in halves.items() if width < groups.sizes[space]}
-        stubborn = smaller.keys() - fitting(groups, smaller, groups.multiples).keys()
-        if not stubborn:
+        groups = spaces.groups(graph)
+        if not (stubborn := _stubborn(groups)):
             return groups
-        frozen |= {maker for space in stubborn for maker in groups.makers[space]}
+        spaces.freeze(stubborn)
+
+
+def _stubborn(groups: Groups) -> set[int]:
+    """Spaces for which neither half of the width nor any a little below fits."""
+    steps = groups.multiples
+    halves = {space: max(size // 2 // steps[space], 1) * steps[space] for space, size in groups.sizes.items()}
+    smaller = {space: width for space, width in halves.items() if width < groups.sizes[space]}
+    return {*smaller} - {*fitting(groups, smaller, steps)}
 
 
 def shared_weights(module: nn.Module) -> set[str]:
@@ -72,8 +74,8 @@ class Spaces:
         multiples: of each space.
     """
 
-    def __init__(self, flow: Flow, frozen: set[str]) -> None:
-        self.flow, self.roots = flow, flow.roots()
+    def __init__(self, flow: Flow) -> None:
+        self.flow, self.roots = flow, flow.roots
         self.makers = {number: makers for number, makers in enumerate(self._coupled(), 1) if self._one_to_one(makers)}
         self.sizes = {number: flow.made[makers[0]][1] for number, makers in self.makers.items()}
         self.space_of, self.channel_of = torch.zeros_like(self.roots), torch.zeros_like(self.roots)
@@ -83,7 +85,17 @@ class Spaces:
         self.families, self.multiples = Couples(), dict.fromkeys([FROZEN, *self.makers], 1)
         for filters, parts in self._divided():
             self._divide(filters, parts)
-        self.families.couple({FROZEN} | {number for number, found in self.makers.items() if frozen & {*found}})
+
+    def freeze(self, spaces: Iterable[int]) -> None:
+        """Let these spaces, and those that have their width, never be pruned."""
+        self.families.couple({FROZEN, *spaces})
+
+    def freeze_layers(self, names: set[str]) -> None:
+        """Freeze all that these layers read and make."""
+        for use in self.flow.uses.values():
+            for row in (use.reads, use.makes):
+                if use.name in names and row is not None:
+                    self.freeze(self.space_of[self.roots[row]].tolist())
 
     def row(self, maker: str) -> torch.Tensor:
         """Roots of a layer's filters."""
@@ -102,7 +114,8 @@ class Spaces:
     def _one_to_one(self, makers: tuple[str, ...]) -> bool:
         rows = [self.row(maker).unique() for maker in makers]
         distinct = all(len(row) == self.flow.made[maker][1] for row, maker in zip(rows, makers, strict=True))
-        return distinct and FROZEN not in rows[0] and all(torch.equal(row, rows[0]) for row in rows)
+        alike = all(torch.equal(row, rows[0]) for row in rows)
+        return distinct and alike and FROZEN not in rows[0] and len(rows[0]) > 1  # a lone channel always stays
 
     def _divided(self) -> list[tuple[torch.Tensor, int]]:
         """Axes that are cut into equal parts, with their number."""
@@ -124,7 +137,7 @@ class Spaces:
         steps = {space: lcm(*(self.multiples[one] for one in family)) for family in together for space in family}
         makers = {space: self.makers[space] for space in prunable}
         modules = dict(graph.named_modules())
-        self.space_of[~torch.isin(self.space_of, torch.tensor(prunable))] = FROZEN
+        self.space_of[~torch.isin(self.space_of, torch.tensor(prunable, dtype=torch.int64))] = FROZEN
         return Groups(
             layers=tuple(self._layer(use, modules[use.name]) for use in self.flow.uses.values()),
             sizes={space: self.sizes[space] for space in prunable},

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from test_structured import assert_exact
+from silence import assert_exact
 from tiny import hand_made
 from torch import nn
 from torch.nn import functional as F
@@ -110,38 +110,20 @@ class NormWithoutScale(Network):
         return self.two(F.relu(self.one(x)))
 
 
-BUILDS = [Concat, ConcatAdded, Flattened, FlattenedTwice, Residual, ZeroPadded, NormWithoutScale]
-
-
-@pytest.mark.parametrize("build", BUILDS)
-def test_followed_exactly(build: Callable[[], nn.Module], context: Context) -> None:
-    model = hand_made(build)
-    pruned = assert_exact(model, HALF, context)
-    assert len(pruned.state["stem.weight"]) == 4
-
-
-class BareNorm(Network):
-    """BatchNorm without scale and shift: nothing can be silenced, only cut."""
+class Squeezed(Network):
+    """Squeeze-excite: (N, C, 1, 1) times (N, C, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bare = nn.BatchNorm2d(8, affine=False)
+        self.down, self.up = nn.Conv2d(8, 6, 1), nn.Conv2d(6, 8, 1)
 
     def middle(self, x: torch.Tensor) -> torch.Tensor:
-        return self.bare(x)
-
-
-def test_a_norm_without_scale_is_cut(context: Context) -> None:
-    pruned = HALF(hand_made(BareNorm), context)
-    assert pruned.module.bare.running_mean.shape == (4,)
-    assert pruned.module.bare.weight is None
-
-
-# --- what cannot be followed is left alone -------------------------------------------------
+        pooled = F.adaptive_avg_pool2d(x, 1)
+        return x * F.hardsigmoid(self.up(F.relu(self.down(pooled))))
 
 
 class Grouped(Network):
-    """Two groups of four: cutting a channel would change who sees whom."""
+    """Two groups of four."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,6 +131,17 @@ class Grouped(Network):
 
     def middle(self, x: torch.Tensor) -> torch.Tensor:
         return self.grouped(x)
+
+
+class GroupedConcat(Network):
+    """Groups that hold channels of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__(features=12)
+        self.other, self.grouped = conv(8, 8), conv(16, 12, groups=4)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.grouped(torch.cat([x, self.other(x)], 1))
 
 
 class Multiplied(Network):
@@ -160,6 +153,46 @@ class Multiplied(Network):
 
     def middle(self, x: torch.Tensor) -> torch.Tensor:
         return self.grouped(x)
+
+
+class Shuffled(Network):
+    """A shuffle as ShuffleNet writes it, then convolutions in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = conv(8, 8, groups=2), conv(8, 8, groups=2)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        batch, channels, height, width = x.size()
+        x = self.one(x).view(batch, 2, channels // 2, height, width).transpose(1, 2).contiguous()
+        return self.two(x.view(batch, channels, height, width))
+
+
+class ShuffledLayer(Network):
+    """Four parts, and a layer that mixes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shuffle, self.after = nn.ChannelShuffle(4), conv(8, 8, groups=2)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(self.shuffle(x))
+
+
+class Halved(Network):
+    """Halves of the channels take turns in convolutions, as in ShuffleNetV2."""
+
+    def __init__(self) -> None:
+        super().__init__(features=16)
+        self.left, self.right = conv(8, 8), conv(8, 8)
+        self.units = nn.ModuleList(conv(8, 8) for _ in range(4))
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat((self.left(x), self.right(x)), dim=1)
+        for layer in self.units:
+            passed, read = torch.channel_shuffle(x, 2).chunk(2, dim=1)
+            x = torch.cat((passed, F.relu(layer(read))), dim=1)
+        return x
 
 
 class Shared(Network):
@@ -184,20 +217,165 @@ class SharedNorm(Network):
         return self.norm(self.other(x))
 
 
-class Unknown(Network):
-    def middle(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(x, 1)
-
-
-class UnknownLayer(Network):
-    """No parameters, the same shape, and yet the channels change places."""
+class ChannelsLast(Network):
+    """Linear layers over the last axis, as in ConvNeXt."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shuffle = nn.ChannelShuffle(4)
+        self.mix = nn.Linear(8, 8)
 
     def middle(self, x: torch.Tensor) -> torch.Tensor:
-        return self.shuffle(x)
+        return self.mix(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Broadcast(Network):
+    """One map weighs all channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = conv(8, 1)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(self.attention(x))
+
+
+class Rectified(Network):
+    """A learned slope a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slopes, self.after = nn.PReLU(8), conv(8, 8)
+        self.slopes.weight.data = torch.rand(8)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.slopes(self.after(x))
+
+
+class Enlarged(Network):
+    """Other heights and widths, in four ways."""
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(F.interpolate(x, scale_factor=2), 2)
+        return F.avg_pool2d(x, 2).flatten(2).mean(-1)[:, :, None, None]
+
+
+class Sliced(Network):
+    """Only the first channels are read, and only some rows of them."""
+
+    def __init__(self) -> None:
+        super().__init__(features=6)
+        self.after = conv(4, 6)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(x[:, :4])[:, :, 1:-1]
+
+
+# --- heads of one's own ---------------------------------------------------------------------
+
+
+class Perceptron(Network):
+    """Several linear layers, with a BatchNorm between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(8, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(), nn.Linear(12, 2))
+
+
+class ConvolutionalHead(Network):
+    """No linear layer at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(F.relu(self.norm(self.stem(x)))).mean([2, 3])
+
+
+class TwoHeads(Network):
+    """What one head says is added to what another says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = F.relu(self.norm(self.stem(x))).mean([2, 3])
+        return self.head(pooled) + self.other(F.gelu(pooled))
+
+
+class Viewed(Network):
+    """Flattened by a view that asks for the batch."""
+
+    def __init__(self) -> None:
+        super().__init__(features=8 * 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.norm(self.stem(x)))
+        return self.head(x.view(x.size(0), -1))
+
+
+BUILDS = [
+    Concat, ConcatAdded, Flattened, FlattenedTwice, Residual, ZeroPadded, NormWithoutScale, Squeezed, Grouped,
+    GroupedConcat, Multiplied, Shuffled, ShuffledLayer, Halved, Shared, SharedNorm, ChannelsLast, Broadcast, Rectified,
+    Enlarged, Sliced, Perceptron, ConvolutionalHead, TwoHeads, Viewed,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("ratio", [0.5, 0.25])
+def test_followed_exactly(build: Callable[[], nn.Module], ratio: float, context: Context) -> None:
+    smaller = assert_exact(hand_made(build), Prune(ratio=ratio, round_to=1, importance="random"), context)
+    assert len(smaller.state["stem.weight"]) == 4 if ratio == 0.5 else 8
+
+
+class BareNorm(Network):
+    """BatchNorm without scale and shift."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bare = nn.BatchNorm2d(8, affine=False)
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bare(x)
+
+
+def test_a_norm_without_scale_is_cut(context: Context) -> None:
+    smaller = HALF(hand_made(BareNorm), context)
+    assert smaller.module.bare.running_mean.shape == (4,)
+    assert smaller.module.bare.weight is None
+
+
+def test_groups_of_a_convolution_lose_as_much_each(context: Context) -> None:
+    smaller = HALF(hand_made(Grouped), context)
+    assert smaller.module.grouped.groups == 2
+    assert smaller.state["grouped.weight"].shape == (4, 2, 3, 3)
+
+
+def test_several_filters_a_channel_go_with_it(context: Context) -> None:
+    smaller = HALF(hand_made(Multiplied), context)
+    assert smaller.module.grouped.groups == 4
+    assert smaller.state["grouped.weight"].shape == (8, 1, 3, 3)
+
+
+def test_what_a_shuffle_mixes_has_one_width() -> None:
+    model = hand_made(Halved)
+    groups = find_groups(model.module, model.spec.shape)
+    [family] = [family for family in groups.together if len(family) > 1]
+    assert {name for space in family for name in groups.makers[space]} == {
+        "left",
+        "right",
+        *(f"units.{i}" for i in range(3)),  # what the last unit makes is only read
+    }
+    assert all(groups.multiples[space] % 2 == 0 for space in family)
+
+
+# --- what cannot be followed is left alone -------------------------------------------------
+
+
+class Unknown(Network):
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x, 1)
 
 
 class PaddedWithOnes(Network):
@@ -222,17 +400,6 @@ class Scaled(Network):
         return x * self.scale
 
 
-class ChannelsLast(Network):
-    """Linear layers over the last axis, as in ConvNeXt."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mix = nn.Linear(8, 8)
-
-    def middle(self, x: torch.Tensor) -> torch.Tensor:
-        return self.mix(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class OverThePixels(Network):
     """A linear layer over the pixels; there are as many as channels."""
 
@@ -254,25 +421,65 @@ class MeanOfChannels(Network):
         return self.head(F.relu(self.norm(self.stem(x))).mean(1).flatten(1))
 
 
-class Broadcast(Network):
-    """One map weighs all channels."""
+class Tied(Network):
+    """Two layers that share one weight."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = conv(8, 1)
+        self.one, self.two = conv(8, 8), conv(8, 8)
+        self.two.weight = self.one.weight
 
     def middle(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.sigmoid(self.attention(x))
+        return self.two(self.one(x))
 
 
-FROZEN = [Unknown, PaddedWithOnes, Scaled, OverThePixels, MeanOfChannels]
-FOLLOWED = [Grouped, Multiplied, Shared, SharedNorm, UnknownLayer, ChannelsLast, Broadcast]
+class TwoNames(Network):
+    """One layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = conv(8, 8)
+        self.two = self.one
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return self.two(self.one(x))
 
 
-@pytest.mark.parametrize("build", FOLLOWED)
-def test_new(build: Callable[[], nn.Module], context: Context) -> None:
-    pruned = assert_exact(hand_made(build), HALF, context)
-    assert len(pruned.state["stem.weight"]) == 4
+class Cosine(Network):
+    """A head that holds its weight itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prototypes = nn.Parameter(torch.rand(2, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.normalize(F.relu(self.norm(self.stem(x))).mean([2, 3]))
+        return F.linear(x, self.prototypes)
+
+
+class WrittenDown(Network):
+    """A view with the number of channels in it."""
+
+    def __init__(self) -> None:
+        super().__init__(features=8 * 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(F.relu(self.norm(self.stem(x))).view(-1, 8 * 64))
+
+
+class PartsWrittenDown(Network):
+    """A shuffle and a split with the numbers of channels in them."""
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.reshape(-1, 2, 4, 8, 8).transpose(1, 2).reshape(-1, 8, 8, 8)
+        first, second = x.split([4, 4], 1)
+        return torch.cat([second, first], 1)
+
+
+FROZEN = [
+    Unknown, PaddedWithOnes, Scaled, OverThePixels, MeanOfChannels, Tied, TwoNames, Cosine, WrittenDown,
+    PartsWrittenDown,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("build", FROZEN)
@@ -294,9 +501,31 @@ class PartlyKnown(Network):
 
 
 def test_the_rest_is_still_pruned(context: Context) -> None:
-    pruned = assert_exact(hand_made(PartlyKnown), HALF, context)
-    assert len(pruned.state["stem.weight"]) == 8
-    assert len(pruned.state["one.weight"]) == 6
+    smaller = assert_exact(hand_made(PartlyKnown), HALF, context)
+    assert len(smaller.state["stem.weight"]) == 8
+    assert len(smaller.state["one.weight"]) == 6
+
+
+class TiedBeside(PartlyKnown):
+    """Layers that share a weight, beside others that can be pruned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = conv(8, 8), conv(8, 8)
+        self.right.weight = self.left.weight
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return super().middle(self.right(self.left(x)))
+
+
+def test_shared_weights_stay_shared(context: Context) -> None:
+    smaller = assert_exact(hand_made(TiedBeside), HALF, context)
+    assert len(smaller.state["one.weight"]) == 6
+    assert smaller.module.left.weight is smaller.module.right.weight
+    assert smaller.module.left.weight.shape == (8, 8, 3, 3)
+
+
+# --- what cannot be traced ------------------------------------------------------------------
 
 
 class Branching(Network):
@@ -304,7 +533,24 @@ class Branching(Network):
         return x if x.sum() > 0 else -x
 
 
-def test_what_cannot_be_traced_is_an_error_for_people() -> None:
+class Sized(Network):
+    """Works with images of another size only."""
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(1, 8, 7, 7)
+
+
+def test_a_branch_on_values_is_named_with_its_line() -> None:
     model = hand_made(Branching)
-    with pytest.raises(StageFailed, match="cannot be traced"):
+    with pytest.raises(StageFailed, match="cannot be traced") as refused:
+        find_groups(model.module, model.spec.shape)
+    assert "control flow" in refused.value.cause
+    assert "in middle, test_groups.py:" in refused.value.cause
+    assert "return x if x.sum() > 0 else -x" in refused.value.cause
+    assert len(refused.value.lines()) <= 4
+
+
+def test_an_operation_that_fails_is_named() -> None:
+    model = hand_made(Sized)
+    with pytest.raises(StageFailed, match=r"cannot be traced for pruning: reshape \(reshape\): shape '\[1, 8, 7, 7\]'"):
         find_groups(model.module, model.spec.shape)
