@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
-from pipeline.dataset import Samples
 from pipeline.execute import Workshop
-from pipeline.measure.accuracy import answers
 from pipeline.measure.machine import versions
-from pipeline.measure.parity import check_parity, compare_logits
+from pipeline.measure.parity import ask
 from pipeline.measure.size import compressed_bytes
 from pipeline.plan import Step
 from pipeline.results import Parity
@@ -22,8 +20,6 @@ from pipeline.spec import key_of
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from pipeline.runtime import Session
 
 ARRAYS = "arrays.npz"
 # Part of the key: answers kept without one of these are asked for again.
@@ -95,24 +91,3 @@ def answer(shop: Workshop, artifact: Artifact, step: Step, runtime: Runtime) -> 
     parity = Parity.model_validate(entry.facts["parity"])
     logits = arrays["validation_NK"], arrays["test_NK"]
     return Answered(artifact, runtime, own, step.before, parity, *logits, entry.facts["compressed_bytes"])
-
-
-def ask(
-    runtime: Runtime, artifact: Artifact, threads: int, splits: Sequence[Samples]
-) -> tuple[Parity, list[NDArray[np.float32]]]:
-    """In the process aside: parity on the probe, then the answers for each split."""
-    session, manifest = runtime.open(artifact, threads), artifact.manifest
-    parity = probe_parity(artifact, session)
-    check_parity(parity, manifest.integer, runtime.kind)
-    return parity, [answers(session, split.normalized_as(manifest.input), manifest.batch) for split in splits]
-
-
-def probe_parity(artifact: Artifact, session: Session) -> Parity:
-    """A session's answers against those the artifact brought with it."""
-    import numpy as np
-
-    probe = artifact.probe()
-    x_NCHW = artifact.manifest.input.normalize(probe.fitted_NHWC)
-    step = artifact.manifest.batch or len(x_NCHW)
-    actual = np.concatenate([session(x_NCHW[i : i + step]) for i in range(0, len(x_NCHW), step)])
-    return compare_logits(probe.logits_NK, actual)

@@ -11,6 +11,7 @@ STAGE_TITLES = {
     "trainers": "training stages",
     "pruners": "pruning stages",
     "quantizers": "quantization stages",
+    "tuners": "tuning stages",
     "exporters": "formats",
 }
 

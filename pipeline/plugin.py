@@ -23,7 +23,7 @@ from pipeline.spec import Value
 
 ROOMS = {
     "data": ("data",),
-    "stage": ("models", "trainers", "pruners", "quantizers", "exporters"),
+    "stage": ("models", "trainers", "pruners", "quantizers", "tuners", "exporters"),
     "runtime": ("runtimes",),
     "blueprint": ("models", "pruners", "quantizers"),
 }

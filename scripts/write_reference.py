@@ -28,6 +28,7 @@ STAGE_ROOMS = {
     "trainers": "Training stages",
     "pruners": "Pruning stages",
     "quantizers": "Quantization stages",
+    "tuners": "Tuning stages",
     "exporters": "Formats",
 }
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

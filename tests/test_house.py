@@ -32,6 +32,7 @@ measure rewrites
 data models trainers pruners quantizers exporters runtimes studies
 bench self_test
 explain quantize_file
+tuners
 report bundle
 plan
 execute assess

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.artifact import Artifact
+from pipeline.dataset import Samples
 from pipeline.errors import ParityMiss
+from pipeline.measure.accuracy import answers
 from pipeline.results import Parity
+from pipeline.runtime import Runtime
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from pipeline.runtime import Session
 
 # Float: rounding of another summation order, relative to the largest logit.
 FLOAT_TOLERANCE = 1e-3
@@ -59,3 +66,24 @@ def check_parity(parity: Parity, integer: bool, where: str) -> None:
             f"{parity.agreement:.1%} agreement, {parity.sqnr_db:g} dB, largest difference {parity.max_difference:.3g}"
         )
         raise ParityMiss(f"{where} changed the answers: {found}; wanted {wanted}", "run `edgewright doctor`")
+
+
+def ask(
+    runtime: Runtime, artifact: Artifact, threads: int, splits: Sequence[Samples]
+) -> tuple[Parity, list[NDArray[np.float32]]]:
+    """In the process aside: parity on the probe, then the answers for each split."""
+    session, manifest = runtime.open(artifact, threads), artifact.manifest
+    parity = probe_parity(artifact, session)
+    check_parity(parity, manifest.integer, runtime.kind)
+    return parity, [answers(session, split.normalized_as(manifest.input), manifest.batch) for split in splits]
+
+
+def probe_parity(artifact: Artifact, session: Session) -> Parity:
+    """A session's answers against those the artifact brought with it."""
+    import numpy as np
+
+    probe = artifact.probe()
+    x_NCHW = artifact.manifest.input.normalize(probe.fitted_NHWC)
+    step = artifact.manifest.batch or len(x_NCHW)
+    actual = np.concatenate([session(x_NCHW[i : i + step]) for i in range(0, len(x_NCHW), step)])
+    return compare_logits(probe.logits_NK, actual)
