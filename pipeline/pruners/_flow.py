@@ -88,7 +88,7 @@ class Flow(fx.Interpreter):
 
     @cached_property
     def roots(self) -> torch.Tensor:
-        """Once the walk is done: of every filter the least number among those it is coupled with; ``FROZEN`` for the frozen."""
+        """Of every filter the least number among those it is coupled with; ``FROZEN`` for the frozen; asked after the walk."""
         return torch.tensor([self.couples.least(number) for number in range(self.count)])
 
     # --- what the interpreter calls -------------------------------------------------------------

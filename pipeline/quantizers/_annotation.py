@@ -8,7 +8,7 @@ stay float here; a runtime makes them int32.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -127,7 +127,7 @@ class Int8(Quantizer):  # type: ignore[misc]
     """Annotates a captured graph (torchao's PT2E interface).
 
     Args:
-        floats: names of nodes that shall not be quantized. portable: see ``PairRange``.
+        floats: names of nodes that shall not be quantized; see ``with_bridges``. portable: see ``PairRange``.
         pixels: how the network's input was normalized; where that ends on a grid, it is the input's.
     """
 
@@ -139,8 +139,9 @@ class Int8(Quantizer):  # type: ignore[misc]
         self.image = _fixed(pixels.scale, pixels.zero_point) if pixels is not None and exact else PIXELS
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        floats = with_bridges(model.graph, self.floats)
         for node in model.graph.nodes:
-            if node.op == "call_function" and node.name not in self.floats:
+            if node.op == "call_function" and node.name not in floats:
                 annotation = self._annotation(node)
                 if annotation is not None:
                     node.meta["quantization_annotation"] = annotation
@@ -175,6 +176,41 @@ class Int8(Quantizer):  # type: ignore[misc]
         if given is not None and isinstance(given.output_qspec, QuantizationSpec | FixedQParamsQuantizationSpec):
             return {source: given.output_qspec}
         return {source: self.image if source.op == "placeholder" else ACTIVATION}
+
+
+def with_bridges(graph: fx.Graph, floats: Collection[str]) -> frozenset[str]:
+    """Float layers, and what only clamps or moves values from some of them to others.
+
+    Quantized, a clamp between two float layers would cut their island in two.
+
+    Args:
+        graph: captured, or prepared. floats: names of nodes.
+    """
+    passing = [node for node in graph.nodes if node.target in CLAMPING | MOVING] if floats else []
+    bridges = {node.name for node in passing if all(_is_float(end, floats) for end in [*makers(node), *readers(node)])}
+    return frozenset(floats) | bridges
+
+
+def _is_float(node: fx.Node, floats: Collection[str]) -> bool:
+    return node.name in floats or node.op in ("placeholder", "output")
+
+
+def makers(node: fx.Node) -> list[fx.Node]:
+    """What computed the values that a node reads, behind whatever passed them on."""
+    return _behind(node, lambda one: [one.args[0]])  # type: ignore[list-item]
+
+
+def readers(node: fx.Node) -> list[fx.Node]:
+    """What computes with the values that a node gives, behind whatever passes them on."""
+    return _behind(node, lambda one: list(one.users))
+
+
+def _behind(node: fx.Node, step: Callable[[fx.Node], list[fx.Node]]) -> list[fx.Node]:
+    found: dict[fx.Node, None] = {}
+    for near in step(node):
+        passes_on = near.op == "call_module" or near.target in CLAMPING | MOVING  # modules are fake quantizers
+        found |= dict.fromkeys(_behind(near, step) if passes_on else [near])
+    return list(found)
 
 
 def _annotate(inputs: dict[fx.Node, Any], output: Any) -> QuantizationAnnotation:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
@@ -12,11 +13,25 @@ from pipeline.errors import DataError, StageFailed
 from pipeline.hush import hushed
 from pipeline.quantizers._ranges import METHODS, Bounds, Method
 from pipeline.quantizers.quantized import observe
+from pipeline.spec import InputSpec
 
 with hushed():
     from torchao.quantization.pt2e.fake_quantize import FakeQuantize, FixedQParamsFakeQuantize
 
 BATCH = 16
+
+
+class Calibrated(NamedTuple):
+    """A float network, and all that images tell of it.
+
+    Attributes:
+        module: folded. ranges: see ``ranges_of``. few_NCHW: images for rounding and biases.
+    """
+
+    module: fx.GraphModule
+    spec: InputSpec
+    ranges: Mapping[str, Bounds]
+    few_NCHW: torch.Tensor
 
 
 def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], method: Method) -> None:
@@ -26,9 +41,14 @@ def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], me
         DataError: there is no image.
         StageFailed: a value is NaN or infinite.
     """
+    adopt(prepared, ranges_of(prepared, batches_NCHW, method))
+
+
+def ranges_of(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], method: Method) -> Mapping[str, Bounds]:
+    """The range of each tensor that may be quantized, by the name of the node that gives it; see ``calibrate``."""
     refuse_infinite(prepared)
-    measure_weights(prepared)
-    watched = {layer: METHODS[method]() for layer in activation_quantizers(prepared)}
+    quantizers = activation_quantizers(prepared)
+    watched = {layer: METHODS[method]() for layer in quantizers.values()}
     sources = _sources(prepared)
     hooks = [
         layer.register_forward_pre_hook(lambda layer, inputs: watched[layer].watch(inputs[0], sources[layer]))
@@ -46,8 +66,19 @@ def calibrate(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], me
             hook.remove()
     if not images:
         raise DataError("there are no calibration images", "give the data set training images")
-    for layer, found in watched.items():
-        set_range(layer, found.bounds())
+    return {name: watched[layer].bounds() for name, layer in quantizers.items()}
+
+
+def adopt(prepared: fx.GraphModule, ranges: Mapping[str, Bounds]) -> None:
+    """Set all ranges, those of the weights too, and begin to round, in place.
+
+    Args:
+        ranges: of this network, or of the same one with fewer layers that are float.
+    """
+    for name, layer in activation_quantizers(prepared).items():
+        if not isinstance(layer, FixedQParamsFakeQuantize):
+            set_range(layer, ranges[name])
+    measure_weights(prepared)
     observe(prepared, observing=False, quantizing=True)
 
 
@@ -58,12 +89,17 @@ def batches(samples: Samples, most: int | None = None) -> Iterator[torch.Tensor]
         yield torch.from_numpy(samples.x_NCHW(start, min(start + BATCH, images)))
 
 
-def activation_quantizers(prepared: fx.GraphModule) -> Iterator[FakeQuantize]:
-    """Those whose range is found from images."""
-    for layer in prepared.modules():
-        fixed = isinstance(layer, FixedQParamsFakeQuantize)
-        if isinstance(layer, FakeQuantize) and not fixed and not layer.is_per_channel:
-            yield layer
+def activation_quantizers(prepared: fx.GraphModule) -> dict[str, FakeQuantize]:
+    """By the name of what each quantizes; those of fixed range too, as beside float layers another one is used."""
+    return {source.name: layer for source, layer in _quantizers(prepared) if not layer.is_per_channel}
+
+
+def _quantizers(prepared: fx.GraphModule) -> Iterator[tuple[Any, FakeQuantize]]:
+    """Each with the node that it quantizes."""
+    for node in prepared.graph.nodes:
+        layer = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(layer, FakeQuantize):
+            yield node.args[0], layer
 
 
 def set_range(layer: FakeQuantize, bounds: Bounds) -> None:
@@ -76,10 +112,9 @@ def set_range(layer: FakeQuantize, bounds: Bounds) -> None:
 
 def measure_weights(prepared: fx.GraphModule) -> None:
     """Set the scales of all weights from what they are now, in place."""
-    for node in prepared.graph.nodes:
-        layer = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(layer, FakeQuantize) and layer.is_per_channel:
-            layer.activation_post_process(prepared.get_parameter(str(node.args[0].target)).detach())
+    for source, layer in _quantizers(prepared):
+        if layer.is_per_channel:
+            layer.activation_post_process(prepared.get_parameter(str(source.target)).detach())
             _adopt(layer)
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline.model import Model
 from pipeline.spec import Positive
 from pipeline.stage import INT8, Context, Stage
+
+if TYPE_CHECKING:
+    from torch import fx
+
+    from pipeline.quantizers._calibration import Calibrated
 
 
 class PostTraining(Stage):
@@ -35,20 +41,35 @@ class PostTraining(Stage):
     floats: tuple[str, ...] = ()
 
     def __call__(self, value: Model, context: Context) -> Model:
+        from pipeline.quantizers.quantized import quantized
+
+        prepared = self.rounded(self.calibrated(value, context), self.floats)
+        return quantized(value, prepared, self.floats)
+
+    def calibrated(self, value: Model, context: Context) -> Calibrated:
+        """What is the same whichever layers stay float: folded weights, and the range of every tensor."""
         import torch
 
         from pipeline.folding import folded
-        from pipeline.quantizers._calibration import batches, calibrate
+        from pipeline.quantizers._calibration import Calibrated, batches, ranges_of
         from pipeline.quantizers._equalization import equalized
         from pipeline.quantizers._left import tell_left
-        from pipeline.quantizers._reconstruction import reconstruct
-        from pipeline.quantizers.quantized import prepare, quantized
+        from pipeline.quantizers.quantized import prepare
 
         module = equalized(folded(value.module)) if self.equalize else folded(value.module)
-        prepared = prepare(module, value.spec, self.floats, self.portable)
+        images, prepared = context.data.calibration, prepare(module, value.spec)
         tell_left(prepared, self.floats, context.warn)
-        calibrate(prepared, batches(context.data.calibration), self.calibration)
+        ranges = ranges_of(prepared, batches(images), self.calibration)
+        return Calibrated(module, value.spec, ranges, torch.cat(list(batches(images, self.images))))
+
+    def rounded(self, found: Calibrated, floats: Sequence[str]) -> fx.GraphModule:
+        """The prepared network with ranges and rounded weights."""
+        from pipeline.quantizers._calibration import adopt
+        from pipeline.quantizers._reconstruction import reconstruct
+        from pipeline.quantizers.quantized import prepare
+
+        prepared = prepare(found.module, found.spec, floats, self.portable)
+        adopt(prepared, found.ranges)
         if self.correct_bias or self.rounding == "outputs":
-            few_NCHW = torch.cat(list(batches(context.data.calibration, self.images)))
-            reconstruct(prepared, few_NCHW, self.rounding == "outputs", self.correct_bias)
-        return quantized(value, prepared, self.floats)
+            reconstruct(prepared, found.few_NCHW, self.rounding == "outputs", self.correct_bias)
+        return prepared
