@@ -76,7 +76,7 @@ class Workshop:
 
     def assist(self, step: Step) -> None:
         """Train along with the leader, who keeps the result."""
-        self._value(step)
+        self._value(step, {})
 
     def cached(self, key: str, label: str, recipe: str, make: Callable[[], tuple[Saved, Mapping[str, Any]]]) -> Entry:
         """The entry of that key; ``make`` gives its value and facts if there is none."""
@@ -130,15 +130,15 @@ class Workshop:
     def _made(self, step: Step, number: int) -> tuple[Saved, Mapping[str, Any]]:
         if step.stage.shared:
             self.ranks.announce(number)
-        known = len(self.warnings)
-        value = self._value(step)
+        known, noted = len(self.warnings), dict[str, Any]()
+        value = self._value(step, noted)
         if step.stage.gives == ARTIFACT:
             return _signed(value, step), {"params": value.manifest.params, "macs": value.manifest.macs}
         told = self.warnings[known:]
-        return value, self._facts(value, step) | ({"warnings": told} if told else {})
+        return value, self._facts(value, step) | noted | ({"warnings": told} if told else {})
 
-    def _value(self, step: Step) -> Any:
-        """What the step's stage makes."""
+    def _value(self, step: Step, noted: dict[str, Any]) -> Any:
+        """What the step's stage makes; what it notes is added to ``noted``."""
         import torch
 
         torch.set_num_threads(max(1, self.threads // self.ranks.world))
@@ -156,6 +156,7 @@ class Workshop:
                 self.stop,
                 self.warn,
                 self.ranks,
+                noted.__setitem__,
             )
             return step.stage(before, context)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from pipeline.aside import Aside
 from pipeline.bench import bench
 from pipeline.errors import UsageError
 from pipeline.measure.machine import cpu_flags, machine_facts, versions
+from pipeline.measure.statistics import sqnr_db
 from pipeline.progress import Progress, silent
 from pipeline.results import Conditions, Latency
 from pipeline.rewrites.exposed import write_exposed
@@ -182,7 +182,7 @@ def _results(path: Path, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np.fl
 
 def _sqnr_db(exact: NDArray[np.float32], rounded: NDArray[np.float32]) -> float:
     signal, noise = (float((part.astype("float64") ** 2).sum()) for part in (exact, exact - rounded))
-    return round(10 * math.log10(max(signal, 1e-30) / max(noise, signal * 1e-15, 1e-30)), 1)
+    return sqnr_db(signal, noise)
 
 
 def _operator(kernel: Kernel, total: float, noise: Mapping[str, float]) -> Operator:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from pipeline.artifact import Artifact
-from pipeline.plugin import Plugin
+from pipeline.plugin import Plugin, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +80,14 @@ class Runtime(Plugin):
     def profile(self, artifact: Artifact, x_NCHW: NDArray[np.float32], threads: int) -> tuple[Kernel, ...]:
         """Each operator's time, from the runtime's own profile; nothing where it keeps none."""
         return ()
+
+
+def _read_runtime(data: Any) -> Any:
+    return data if isinstance(data, Runtime) else read("runtime", data, "runtime")
+
+
+# A field that is a runtime, in YAML by its name.
+AnyRuntime = Annotated[Runtime, BeforeValidator(_read_runtime), PlainSerializer(lambda value: value.written())]
 
 
 def torch_session(module: Callable[[torch.Tensor], torch.Tensor], threads: int) -> Session:

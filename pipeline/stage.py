@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 NOTHING, FLOAT, INT8, ARTIFACT = "nothing", "float model", "int8 model", "artifact"
 
 
+def _forget(name: str, fact: Any) -> None:
+    """Where nothing is recorded."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a stage may use besides its input. There is no test split in here.
@@ -36,6 +40,7 @@ class Context:
         stop: asked between steps; raises when the run was told to end.
         warn: says what a stage had to do otherwise than it was asked.
         ranks: the processes that train together.
+        note: keeps a JSON-ready fact by its name with the stage's record.
     """
 
     data: Splits
@@ -47,6 +52,7 @@ class Context:
     stop: StopSignal = field(default_factory=StopSignal)
     warn: Callable[[str], None] = logging.getLogger("edgewright").warning
     ranks: Ranks = ALONE
+    note: Callable[[str, Any], None] = _forget
 
 
 class Stage(Plugin):

@@ -9,6 +9,7 @@ from pipeline.artifact import Artifact
 from pipeline.dataset import Samples
 from pipeline.errors import ParityMiss
 from pipeline.measure.accuracy import answers
+from pipeline.measure.statistics import sqnr_db
 from pipeline.results import Parity
 from pipeline.runtime import Runtime
 
@@ -45,7 +46,7 @@ def compare_logits(expected_NK: NDArray[np.float32], actual_NK: NDArray[np.float
         max_difference=float(np.max(np.abs(expected - actual))),
         scale=float(np.max(np.abs(expected))),
         agreement=float(np.mean(expected.argmax(1) == actual.argmax(1))),
-        sqnr_db=round(10 * float(np.log10(max(signal, 1e-30) / max(noise, signal * 1e-15, 1e-30))), 1),
+        sqnr_db=sqnr_db(signal, noise),
     )
 
 

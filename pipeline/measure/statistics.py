@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,15 @@ def paired_difference(reference_N: NDArray[np.bool_], variant_N: NDArray[np.bool
         only_reference=only_reference,
         only_variant=only_variant,
     )
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Signal to quantization noise in dB, from their sums of squares; 150 where there is no noise at all.
+
+    >>> sqnr_db(25.0, 0.25), sqnr_db(1.0, 0.0)
+    (20.0, 150.0)
+    """
+    return round(10 * math.log10(max(signal, 1e-30) / max(noise, signal * 1e-15, 1e-30)), 1)
 
 
 def median_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:

@@ -88,7 +88,7 @@ class Flow(fx.Interpreter):
 
     @cached_property
     def roots(self) -> torch.Tensor:
-        """Of every filter the least number among those it is coupled with; ``FROZEN`` for the frozen; asked after the walk."""
+        """Of every filter the least number it is coupled with, ``FROZEN`` for the frozen; once the walk is done."""
         return torch.tensor([self.couples.least(number) for number in range(self.count)])
 
     # --- what the interpreter calls -------------------------------------------------------------

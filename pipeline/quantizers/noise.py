@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pipeline.measure.statistics import sqnr_db
 from pipeline.model import Model, load_state
 from pipeline.quantizers.quantized import Quantized, observe
 
@@ -81,4 +81,4 @@ def _outputs(network: nn.Module, x_NCHW: torch.Tensor, wanted: Callable[[fx.Node
 
 def _sqnr_db(exact: torch.Tensor, rounded: torch.Tensor) -> float:
     signal, noise = (float(part.double().square().sum()) for part in (exact, exact - rounded))
-    return round(10 * math.log10(max(signal, 1e-30) / max(noise, signal * 1e-15, 1e-30)), 1)
+    return sqnr_db(signal, noise)

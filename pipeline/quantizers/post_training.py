@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch import fx
 
     from pipeline.quantizers._calibration import Calibrated
+    from pipeline.quantizers._mixed import Mixed
 
 
 class PostTraining(Stage):
@@ -68,8 +70,17 @@ class PostTraining(Stage):
         from pipeline.quantizers._reconstruction import reconstruct
         from pipeline.quantizers.quantized import prepare
 
-        prepared = prepare(found.module, found.spec, floats, self.portable)
+        prepared = prepare(copy.deepcopy(found.module), found.spec, floats, self.portable)
         adopt(prepared, found.ranges)
         if self.correct_bias or self.rounding == "outputs":
             reconstruct(prepared, found.few_NCHW, self.rounding == "outputs", self.correct_bias)
         return prepared
+
+    def mixed(self, found: Calibrated) -> Mixed:
+        """The int8 network in which layers can be computed in float; see ``sensitivity.py``."""
+        from pipeline.quantizers._mixed import Mixed
+        from pipeline.quantizers.quantized import round_biases
+
+        prepared = self.rounded(found, ())
+        round_biases(prepared)
+        return Mixed(prepared, dict(found.module.named_parameters()))

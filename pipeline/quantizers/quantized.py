@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pipeline.errors import UsageError
 from pipeline.folding import folded
 from pipeline.hush import hushed
 from pipeline.model import AnyBlueprint, Blueprint, Model, load_state
+from pipeline.plugin import did_you_mean
 from pipeline.spec import InputSpec
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ def prepare(
 
     Args:
         floats: names of nodes that shall stay float. portable: weights that no x86 saturates on.
+
+    Raises:
+        UsageError: there is no node of one of those names.
     """
     import torch
 
@@ -64,8 +69,16 @@ def prepare(
         example = (torch.zeros(2, *spec.shape),)
         captured = torch.export.export(module, example, dynamic_shapes=({0: batch},))
         graph_module = spell_out_hard_swish(captured.module(check_guards=False))
+        _check_names(graph_module, floats)
         prepared: fx.GraphModule = prepare_qat_pt2e(graph_module, Int8(floats, portable, spec.pixel_grid))
     return prepared
+
+
+def _check_names(module: fx.GraphModule, floats: Collection[str]) -> None:
+    known = [node.name for node in module.graph.nodes if node.op == "call_function"]
+    for name in floats:
+        if name not in known:
+            raise UsageError(f"floats: no layer is called {name!r}{did_you_mean(name, known)}")
 
 
 def spell_out_hard_swish(module: fx.GraphModule) -> fx.GraphModule:

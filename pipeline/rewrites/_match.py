@@ -63,6 +63,17 @@ def dequantized(node: onnx_ir.Node) -> NDArray[np.float32] | None:
     return floats
 
 
+def repeated_grid(node: onnx_ir.Node) -> tuple[float, int] | None:
+    """As ``grid``, also where every channel has one of its own and all are equal, as ``kept_float`` makes them."""
+    found = []
+    for value in node.inputs[1:3]:
+        array = constant(value)
+        if array is None or not (array == array.reshape(-1)[0]).all():
+            return None
+        found.append(array.reshape(-1)[0])
+    return float(found[0]), int(found[1]) if len(found) > 1 else 0
+
+
 def add_constant(graph: onnx_ir.Graph, name: str, array: NDArray[np.generic]) -> onnx_ir.Value:
     """An initializer of that name, or of a longer one where another value has it; equal ones are shared."""
     import numpy as np

@@ -11,6 +11,7 @@ from pipeline.rewrites.global_average_pool import global_average_pool
 from pipeline.rewrites.hard_sigmoid import hard_sigmoid
 from pipeline.rewrites.implicit_zero import implicit_zero
 from pipeline.rewrites.integer_bias import integer_bias
+from pipeline.rewrites.kept_float import kept_float
 from pipeline.rewrites.matrix_convolution import matrix_convolution
 from pipeline.rewrites.padded_convolution import padded_convolution
 from pipeline.rewrites.uint8_image import uint8_image
@@ -24,6 +25,7 @@ REWRITES = (
     four_channels,
     aligned_channels,
     implicit_zero,
+    kept_float,
 )
 
 

@@ -24,6 +24,7 @@ from pipeline.rewrites._match import (
     grid,
     maker,
     only_user,
+    repeated_grid,
 )
 from pipeline.rewrites.float_product import float_product
 
@@ -121,7 +122,7 @@ def _undo_quantization(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     floats, quantize = dequantized(node), maker(node.inputs[0], QUANTIZE)
     if floats is not None:
         source = add_constant(graph, f"{node.outputs[0].name}_float", floats)
-    elif quantize is not None and quantize.inputs[0] is not None and grid(quantize) != grid(node):
+    elif quantize is not None and quantize.inputs[0] is not None and grid(quantize) != repeated_grid(node):
         source = _gate(graph, quantize, node)
     elif quantize is not None and quantize.inputs[0] is not None:
         source = _clamped(graph, quantize, quantize.inputs[0])

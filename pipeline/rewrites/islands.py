@@ -16,6 +16,9 @@ DYNAMIC = {"DynamicQuantizeMatMul", "DynamicQuantizeLinear", "MatMulIntegerToFlo
 INTEGER = {"NhwcMaxPool", "MatMulInteger", "ConvInteger", "QAttention", *DYNAMIC}
 # Move numbers of any kind.
 MOVING = {"Transpose", "Reshape", "Concat", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Split", "Slice", "Gather"}
+# Only bring an image into the blocks of channels that float convolutions like.
+LAYOUT = {"ReorderInput", "ReorderOutput"}
+WEIGHTED = {"Conv", "MatMul", "Gemm"}
 # Become integer kernels between DequantizeLinear and QuantizeLinear.
 FUSING = {"Conv", "MatMul", "Gemm", "Add", "Mul", "Sigmoid", "LeakyRelu", "AveragePool", "GlobalAveragePool", "Softmax"}
 
@@ -89,10 +92,12 @@ def _reason(work: list[onnx_ir.Node]) -> str:
     """Why the first operator of an island did not become an integer kernel."""
     if not work:
         return "it is quantized again with another scale or zero point"
-    node = work[0]
+    node = next((one for one in work if one.op_type not in LAYOUT), work[0])
     makers = [value.producer() for value in node.inputs if value is not None]
     if any(source is not None and source.op_type in DYNAMIC for source in makers):
         return "dynamic int8 leaves what stands between its layers float"
+    if node.op_type in WEIGHTED and constant(node.inputs[1]) is not None:
+        return "its weight is float"
     if node.op_type not in FUSING:
         return f"ONNX Runtime has no integer kernel for {node.op_type}"
     reads = [maker(value, DEQUANTIZE) for value in node.inputs if value is not None and constant(value) is None]
