@@ -1,4 +1,4 @@
-"""Every step a study takes, in order, with its content key: a pure function of the study."""
+"""Every step a study takes, in order, with its content key: a function of the study and, of some, the processor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.measure.machine import cpu_name
 from pipeline.spec import key_of
 from pipeline.stage import ARTIFACT, Recipe, Stage
 from pipeline.study import Study
@@ -64,6 +65,7 @@ def _step(recipe: Recipe, stage: Stage, last: Step | None, ends: dict[str, Step]
         "teachers": teachers,
         # A file names its recipe, so two recipes never share one.
         "recipe": recipe.name if stage.gives == ARTIFACT else "",
+        **({"processor": cpu_name()} if stage.measures else {}),
     }
     lineage = (*(last.lineage if last else ()), stage.describe())
     return Step(recipe.name, stage, key_of(described), last.key if last else "", teachers, lineage)

@@ -68,6 +68,8 @@ class Stage(Plugin):
     gives: ClassVar[str] = FLOAT
     # Whether all processes of a run do this stage together, or the leader alone.
     shared: ClassVar[bool] = False
+    # Whether it decides by time on this processor: on another one it is done again.
+    measures: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, value: Any, context: Context) -> Any:

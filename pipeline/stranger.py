@@ -94,7 +94,7 @@ def _described(path: Path, format_: str, told: Ports, shape: tuple[int, int, int
     if 0 in found or (shape and found != shape):
         raise UsageError(f"{path} takes images of {_text(own)}", "say which with --input, for example 3x224x224")
     _check_outputs(path, told.outputs)
-    return Stranger(str(path), _artifact(path, format_, sizes[0] or 0, found), found, numbers)
+    return Stranger(str(path), unvouched(path, format_, sizes[0] or 0, found), found, numbers)
 
 
 def _text(sizes: Sequence[int | None]) -> str:
@@ -108,7 +108,7 @@ def _check_outputs(path: Path, outputs: Sequence[Port]) -> None:
         raise UsageError(f"{path} gives {found}; a classifier gives one N×K output, K numbers an image")
 
 
-def _artifact(path: Path, format_: str, batch: int, shape: tuple[int, ...]) -> Artifact:
+def unvouched(path: Path, format_: str, batch: int, shape: tuple[int, ...]) -> Artifact:
     """The file with a manifest of what is known; nothing vouches for it."""
     channels, height, width = shape
     color = {"mean": (0.5,) * channels, "std": (0.25,) * channels, "color": "RGB" if channels == 3 else "L"}

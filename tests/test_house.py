@@ -53,7 +53,13 @@ SHARED_ROOM = "trainers"  # quantizers and pruners may call the one training loo
 # Package -> the only places that may import it.
 HOMES = {
     "onnx": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_"),
-    "onnx_ir": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_file.py"),
+    "onnx_ir": (
+        "pipeline/exporters/onnx.py",
+        "pipeline/rewrites/",
+        "pipeline/quantizers/onnx_file.py",
+        "pipeline/tuners/_sketch.py",
+        "pipeline/tuners/_layer_files.py",
+    ),
     "onnxscript": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
     "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/", "pipeline/quantizers/onnx_file.py"),
     "openvino": ("pipeline/runtimes/open_vino.py",),

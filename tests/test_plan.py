@@ -197,3 +197,14 @@ def test_a_key_is_the_same_in_every_process() -> None:
     assert len(set(found.values())) == len(found)
     assert all(len(key) == 24 and set(key) <= set("0123456789abcdef") for key in found.values())
     assert keys(with_set()) == found
+
+
+def test_what_decides_by_time_is_done_again_on_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = read_study(
+        {**VIEW, "recipes": {**VIEW["recipes"], "fast": ["ResNet18", {"LatencyPrune": {"target_ms": 9}}]}}
+    )
+    here = {step.label: step.key for step in plan(study, "digest")}
+    monkeypatch.setattr("pipeline.plan.cpu_name", lambda: "another")
+    there = {step.label: step.key for step in plan(study, "digest")}
+    assert {label.partition(" ")[0] for label in here if here[label] != there[label]} == {"fast"}
+    assert here["fast · ResNet18"] == there["fast · ResNet18"]

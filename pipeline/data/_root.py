@@ -23,7 +23,7 @@ def data_root() -> Path:
 
 
 def cache_root() -> Path:
-    """Where facts about images are kept, apart from the images: ``$EDGEWRIGHT_CACHE``, or the home folder's."""
+    """Where what was found out is kept, of images and of this machine: ``$EDGEWRIGHT_CACHE``, or the home folder's."""
     return Path(os.environ.get(CACHE) or HOME).expanduser()
 
 

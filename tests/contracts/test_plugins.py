@@ -26,6 +26,7 @@ from pipeline.quantizers.quantized import Quantized
 from pipeline.spec import InputSpec
 from pipeline.stage import ARTIFACT, FLOAT, INT8, NOTHING, Context, Stage
 from pipeline.trainers.distillation import Distill
+from pipeline.tuners.latency_prune import LatencyPrune
 
 NETWORK = Network(family=MobileNetV2(width=0.5), shape=(3, 32, 32), classes=10)
 # Plug-ins with fields that have no default.
@@ -33,6 +34,7 @@ EXAMPLES: dict[str, Plugin] = {
     "folder": Folder(path="~/pictures: of cats", size=64),
     "npz": Npz(path="~/arrays: 1.npz", size=16),
     "Distill": Distill(teacher="big one", lr=1e-5, epochs=3),
+    "LatencyPrune": LatencyPrune(target_ms=2.5, precision="int8"),
     "Network": NETWORK,
     "Resized": Resized(of=NETWORK, widths={"features.0.0": (8, 3)}),
     "Dynamically": Dynamically(of=NETWORK, floats=("head",)),

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import fingerprint, hand_made
+from torch import nn
+
+from pipeline.aside import Aside
+from pipeline.errors import StageFailed, UsageError
+from pipeline.measure.size import count_macs
+from pipeline.model import Model
+from pipeline.results import Interval
+from pipeline.stage import Context
+from pipeline.tuners import _aim, _timed_layers, latency_prune
+from pipeline.tuners._table import axes_of
+from pipeline.tuners._timed_layers import Table
+from pipeline.tuners.latency_prune import LatencyPrune
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a gauge says of one file: milliseconds, and how many times faster than the first."""
+
+    p50_ms: Interval
+    ratio: Interval
+
+
+class Plain(nn.Module):
+    """Three convolutions, one of them depthwise, and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 48, 1)
+        self.three, self.four = nn.Conv2d(48, 48, 3, padding=1, groups=48), nn.Conv2d(48, 32, 1)
+        self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(32, 10)
+
+    def forward(self, x):
+        x = self.relu(self.two(self.relu(self.one(x))))
+        return self.head(self.pool(self.four(self.relu(self.three(x)))).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def plain(context: Context) -> Model:
+    made = hand_made(Plain, channels=1)
+    return replace(made, spec=context.data.spec, classes=context.data.classes)
+
+
+def exactly(value: float) -> Interval:
+    return Interval(value=value, low=value * 0.99, high=value * 1.01)
+
+
+def fake_ms(macs: int) -> float:
+    """Some time for the call, and some for each product."""
+    return 0.1 + macs / 1e7
+
+
+@dataclass
+class FakeGauge:
+    """Time is a function of multiply-accumulates; a file is its model."""
+
+    runtime: Any
+    context: Context
+    benchmark: Any
+
+    def __enter__(self) -> FakeGauge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def exported(self, model: Model) -> Model:
+        return model
+
+    def ms_of(self, macs: int) -> float:
+        return fake_ms(macs)
+
+    def latencies(self, models: Sequence[Model], _progress: Any = None) -> list[Shown]:
+        times = [self.ms_of(count_macs(model.blueprint, model.spec)) for model in models]
+        return [Shown(exactly(ms), exactly(times[0] / ms)) for ms in times]
+
+
+def fake_table(layers: Any, step: int, *_: Any) -> Table:
+    """Layers take as long as they have multiply-accumulates: less than the whole network takes."""
+    ms: dict[Any, dict[Any, float]] = {}
+    for layer in layers:
+        pixels = layer.shape.result[0] * layer.shape.result[1]
+        ms.setdefault(layer.shape, {}).update(
+            {point: pixels * layer.shape.weights(*point) / 1e7 for point in axes_of(layer, step).points()}
+        )
+    return Table(ms, step)
+
+
+@dataclass
+class Told:
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def context(self, context: Context) -> Context:
+        return replace(context, note=self.facts.__setitem__, warn=self.warnings.append)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency_prune, "Gauge", FakeGauge)
+    monkeypatch.setattr(latency_prune, "timed_layers", fake_table)
+
+
+@pytest.mark.parametrize("target", [0.85, 0.6])
+def test_lands_near_its_target(target: float, plain: Model, context: Context, quick: None) -> None:
+    told, before = Told(), fingerprint(plain)
+    pruned = LatencyPrune(target_ratio=target, round_to=2)(plain, told.context(context))
+    now, then = (fake_ms(count_macs(model.blueprint, model.spec)) for model in (pruned, plain))
+    assert now / then == pytest.approx(target, rel=0.05), told
+    assert told.facts["aim"]["share"] == pytest.approx(now / then, abs=1e-3)
+    assert told.warnings == []
+    assert fingerprint(plain) == before
+    assert pruned.logits_NK(context.data.validation.x_NCHW(0, 4)).shape == (4, 10)
+
+
+def test_milliseconds_are_those_of_the_whole_network(plain: Model, context: Context, quick: None) -> None:
+    then = fake_ms(count_macs(plain.blueprint, plain.spec))
+    pruned = LatencyPrune(target_ms=0.8 * then, round_to=2)(plain, context)
+    assert fake_ms(count_macs(pruned.blueprint, pruned.spec)) == pytest.approx(0.8 * then, rel=0.05)
+
+
+def test_a_target_that_is_reached_already_removes_nothing(plain: Model, context: Context, quick: None) -> None:
+    told = Told()
+    assert LatencyPrune(target_ms=1000.0)(plain, told.context(context)) is plain
+    assert "1000 ms already: nothing was removed" in told.warnings[0]
+
+
+def test_a_target_that_no_widths_reach_says_what_can_be_had(plain: Model, context: Context, quick: None) -> None:
+    with pytest.raises(StageFailed, match=r"the narrowest network takes 0\.\d+ ms, 0\.\d\d of the present") as caught:
+        LatencyPrune(target_ratio=0.01)(plain, context)
+    assert len(caught.value.lines()) <= 6
+    assert "aim at 0." in caught.value.fix
+
+
+def test_it_never_ends_slower(plain: Model, context: Context, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine where fewer channels take longer."""
+    monkeypatch.setattr(FakeGauge, "ms_of", lambda self, macs: 2.0 - macs / 1e9)
+    told = Told()
+    assert LatencyPrune(target_ratio=0.9)(plain, told.context(context)) is plain
+    assert told.warnings == ["no narrower network was measured faster: nothing was removed"]
+
+
+def test_who_lands_far_off_says_why(plain: Model, context: Context, quick: None) -> None:
+    told = Told()
+    LatencyPrune(target_ratio=0.92, round_to=32)(plain, told.context(context))
+    assert "lower round_to" in told.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "give one of target_ms and target_ratio"),
+        ({"target_ms": 1.0, "target_ratio": 0.5}, "give one of"),
+        ({"target_ratio": 1.2}, "less than 1"),
+        ({"target_ratio": 0.5, "runtime": "torchscript"}, "does not tell what each operator takes"),
+    ],
+)
+def test_what_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LatencyPrune(**fields)
+
+
+def test_an_unknown_runtime_is_named() -> None:
+    with pytest.raises(UsageError, match="did you mean 'onnxruntime'"):
+        LatencyPrune(target_ratio=0.5, runtime="onnx_runtime")
+
+
+@pytest.fixture
+def shared_aside(kept_aside: Aside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_timed_layers, "Aside", lambda: kept_aside)
+
+
+def test_on_real_digits_in_the_real_runtime(
+    plain: Model, context: Context, shared_aside: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the table to a measured network; what a crowded machine measures may scatter."""
+    quick = latency_prune.QUICK.model_copy(update={"seconds": 1.0, "rounds": 1, "precision": 0.5})
+    monkeypatch.setattr(latency_prune, "QUICK", quick)
+    monkeypatch.setattr(_aim, "TRIES", 1)
+    told = Told()
+    pruned = LatencyPrune(target_ratio=0.8)(plain, told.context(context))
+    aim = told.facts["aim"]
+    assert 0.5 < aim["share"] < 1
+    assert all(attempt["low"] <= attempt["share"] <= attempt["high"] for attempt in aim["attempts"])
+    assert count_macs(pruned.blueprint, pruned.spec) < count_macs(plain.blueprint, plain.spec)
+    assert np.isfinite(pruned.logits_NK(context.data.validation.x_NCHW(0, 8))).all()
