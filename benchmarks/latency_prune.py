@@ -46,12 +46,12 @@ def network() -> tuple[Model, Context]:
     return model, Context(data.splits.normalized_as(model.spec))
 
 
-def table_figure(model: Model, stage: LatencyPrune) -> Figure:
+def table_figure(model: Model, context: Context, stage: LatencyPrune) -> Figure:
     """How long the layers take to be timed on a machine that remembers none."""
     from pipeline.tuners._prunable import Prunable
     from pipeline.tuners._timed_layers import timed_layers
 
-    layers = Prunable.of(model, stage.importance, stage.round_to, seed=0).layers
+    layers = Prunable.of(model, stage.importance, stage.round_to, context).layers
     with shown(Console(stderr=True), f"layers in {stage.precision}") as progress:
         start = time.monotonic()
         timed_layers(layers, stage.round_to, stage.bench, progress)
@@ -94,7 +94,7 @@ def main() -> int:
         model, context = network()
         for precision in asked.precisions:
             stages = [LatencyPrune(target_ratio=target, precision=precision) for target in asked.targets]
-            figures.append(table_figure(model, stages[0]))
+            figures.append(table_figure(model, context, stages[0]))
             for stage in stages:
                 figures += aimed(model, context, stage, benchmark)
     return tell("latency-prune", COMMAND, figures)

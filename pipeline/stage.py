@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.dataset import Splits
     from pipeline.model import Model
 
-NOTHING, FLOAT, INT8, ARTIFACT = "nothing", "float model", "int8 model", "artifact"
+NOTHING, FLOAT, INT8, MODEL, ARTIFACT = "nothing", "float model", "int8 model", "model", "artifact"
 
 
 def _forget(name: str, fact: Any) -> None:
@@ -59,8 +59,8 @@ class Stage(Plugin):
     """One step: calling it does the work and never changes its input.
 
     ``takes`` lists what may go in and ``gives`` names what comes out: "nothing", "float
-    model", "int8 model" or "artifact". A recipe whose chain does not fit is refused when
-    it is built.
+    model", "int8 model", "model" (one of the two, as the stage finds best) or "artifact".
+    A recipe whose chain does not fit is refused when it is built.
     """
 
     role: ClassVar[str] = "stage"

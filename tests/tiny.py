@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from pipeline.dataset import Splits
 from pipeline.model import Blueprint, Model
 from pipeline.models.architecture import Architecture
 from pipeline.models.dense import Dense
@@ -102,3 +103,22 @@ def fingerprint(model: Model) -> str:
         for name in sorted(tensors):
             digest.update(name.encode() + tensors[name].detach().numpy().tobytes())
     return digest.hexdigest()
+
+
+class Plain(nn.Module):
+    """Three convolutions, one of them depthwise, and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 48, 1)
+        self.three, self.four = nn.Conv2d(48, 48, 3, padding=1, groups=48), nn.Conv2d(48, 32, 1)
+        self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.two(self.relu(self.one(x))))
+        return self.head(self.pool(self.four(self.relu(self.three(x)))).flatten(1))
+
+
+def plain_model(data: Splits) -> Model:
+    """A quick one of every kind of layer, untrained, for grey images."""
+    return replace(hand_made(Plain, channels=1), spec=data.spec, classes=data.classes)

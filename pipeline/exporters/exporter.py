@@ -13,7 +13,7 @@ from pipeline.hush import hushed
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Model
 from pipeline.spec import InputSpec
-from pipeline.stage import ARTIFACT, FLOAT, INT8, Context, Stage
+from pipeline.stage import ARTIFACT, FLOAT, INT8, MODEL, Context, Stage
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ class Exporter(Stage):
         tools: distributions whose versions belong in the manifest.
     """
 
-    takes: ClassVar[tuple[str, ...]] = (FLOAT, INT8)
+    takes: ClassVar[tuple[str, ...]] = (FLOAT, INT8, MODEL)
     gives: ClassVar[str] = ARTIFACT
     format: ClassVar[str]
     suffix: ClassVar[str]

@@ -12,6 +12,7 @@ from pipeline.report.conditions import facts, measuring
 from pipeline.report.details import Accuracy, accuracy, fitting
 from pipeline.report.layers import Layers, layers
 from pipeline.report.resources import Resources, resources
+from pipeline.report.searches import FACT, Search, searches
 from pipeline.report.sweeps import Sweeps, sweeps
 from pipeline.report.tables import Row, rows, unmeasured
 from pipeline.results import Results, StageRecord, Variant
@@ -64,6 +65,7 @@ class Run(NamedTuple):
     failures: list[str]
     resources: list[Resources]
     accuracy: Accuracy
+    searches: list[Search]
     layers: Layers
     sweeps: Sweeps
     made: list[Made]
@@ -95,6 +97,7 @@ def run_of(results: Results, predictions: Predictions | None, *, name: str, numb
         failures=[unmeasured(failure) for failure in results.failures],
         resources=resources(results, texts),
         accuracy=accuracy(results, known, texts),
+        searches=searches(results, prefix),
         layers=layers(results.layers),
         sweeps=sweeps(results, texts),
         made=_made(results),
@@ -142,7 +145,7 @@ def _spent(stages: tuple[StageRecord, ...]) -> list[Spent]:
             recipe=words.plain(stage.recipe),
             time=words.duration(stage.seconds),
             share=round(100 * stage.seconds / longest, 2),
-            facts=words.value(stage.facts),
+            facts=words.value({name: fact for name, fact in stage.facts.items() if name != FACT}),
         )
         for stage in stages
     ]

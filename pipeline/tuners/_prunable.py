@@ -10,10 +10,12 @@ import torch
 
 from pipeline.errors import StageFailed
 from pipeline.model import Model
+from pipeline.pruners.evidence import evidence
 from pipeline.pruners.groups import Groups, find_groups
 from pipeline.pruners.importance import Importance, scores
 from pipeline.pruners.ranking import choose, fitting, step
 from pipeline.pruners.resized import operate, resized
+from pipeline.stage import Context
 from pipeline.tuners._layers import Layer
 from pipeline.tuners._network import layers_of
 from pipeline.tuners._table import widths_between
@@ -36,7 +38,7 @@ class Prunable:
     round_to: int
 
     @classmethod
-    def of(cls, model: Model, importance: Importance, round_to: int, seed: int) -> Prunable:
+    def of(cls, model: Model, importance: Importance, round_to: int, context: Context) -> Prunable:
         """Score a model's channels.
 
         Raises:
@@ -45,7 +47,8 @@ class Prunable:
         groups = find_groups(model.module, model.spec.shape)
         if not groups.prunable:
             raise StageFailed("no channels of this network can be removed")
-        scored = {space: scores(model.state, groups, space, importance, seed) for space in groups.prunable}
+        tensors = evidence(importance, model, groups, context)
+        scored = {space: scores(tensors, groups, space, importance, context.seed) for space in groups.prunable}
         return cls(model, groups, scored, round_to)
 
     @cached_property

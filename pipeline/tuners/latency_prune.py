@@ -87,7 +87,7 @@ class LatencyPrune(Stage):
     def __call__(self, value: Model, context: Context) -> Model:
         from pipeline.tuners._prunable import Prunable
 
-        prunable = Prunable.of(value, self.importance, self.round_to, context.seed)
+        prunable = Prunable.of(value, self.importance, self.round_to, context)
         with Gauge(self.place, context, QUICK.model_copy(update={"threads": self.threads})) as gauge:
             cutter = Cutter(self, prunable, context, gauge)
             present_ms = cutter.present_ms

@@ -24,7 +24,7 @@ from pipeline.pruners.structured import Prune
 from pipeline.quantizers.dynamic import Dynamically
 from pipeline.quantizers.quantized import Quantized
 from pipeline.spec import InputSpec
-from pipeline.stage import ARTIFACT, FLOAT, INT8, NOTHING, Context, Stage
+from pipeline.stage import ARTIFACT, FLOAT, INT8, MODEL, NOTHING, Context, Stage
 from pipeline.trainers.distillation import Distill
 from pipeline.tuners.latency_prune import LatencyPrune
 
@@ -117,8 +117,8 @@ def test_stages_fit_together(kind: str) -> None:
     stage = STAGES[kind]
     assert issubclass(stage, Stage)
     assert stage.takes
-    assert set(stage.takes) <= {NOTHING, FLOAT, INT8}
-    assert stage.gives in {FLOAT, INT8, ARTIFACT}
+    assert set(stage.takes) <= {NOTHING, FLOAT, INT8, MODEL}
+    assert stage.gives in {FLOAT, INT8, MODEL, ARTIFACT}
     assert issubclass(stage, Architecture) == (stage.takes == (NOTHING,))
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import fingerprint, hand_made
-from torch import nn
+from tiny import fingerprint, plain_model
 
 from pipeline.aside import Aside
 from pipeline.errors import StageFailed, UsageError
@@ -29,24 +28,9 @@ class Shown:
     ratio: Interval
 
 
-class Plain(nn.Module):
-    """Three convolutions, one of them depthwise, and a classifier."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.two = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 48, 1)
-        self.three, self.four = nn.Conv2d(48, 48, 3, padding=1, groups=48), nn.Conv2d(48, 32, 1)
-        self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(32, 10)
-
-    def forward(self, x):
-        x = self.relu(self.two(self.relu(self.one(x))))
-        return self.head(self.pool(self.four(self.relu(self.three(x)))).flatten(1))
-
-
 @pytest.fixture(scope="module")
 def plain(context: Context) -> Model:
-    made = hand_made(Plain, channels=1)
-    return replace(made, spec=context.data.spec, classes=context.data.classes)
+    return plain_model(context.data)
 
 
 def exactly(value: float) -> Interval:
