@@ -62,7 +62,10 @@ class ChannelSets:
         return value
 
     def _tie(self, node: onnx_ir.Node) -> None:
-        output, tied = node.outputs[0], _tied(node)
+        if len(node.outputs) != 1:  # such as a split: its parts' channels are not its own to widen
+            self._fixed.update([*node.outputs, *(value for value in node.inputs if value is not None)])
+            return
+        [output], tied = node.outputs, _tied(node)
         for value in tied:
             self._parent[self._root(value)] = self._root(output)
         if (tied or _dense(node)) and _channels(output):
