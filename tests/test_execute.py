@@ -54,6 +54,7 @@ class Given(Stage):
 
     def __call__(self, value: Any, context: Context) -> Any:
         self.calls.append((value, context))
+        context.note("calls", [len(self.calls)])
         return self.models[self.name]
 
 
@@ -190,6 +191,14 @@ def test_a_stage_gets_its_input_its_teacher_and_no_test_split(shop: Workshop, un
     assert second.teacher is not None
     assert second.teacher("wise") is shop.model("one")
     assert entry.facts["validation_top1"] == pytest.approx(_validation_top1(other, shop.data))
+
+
+def test_what_a_stage_notes_is_kept_with_its_record(shop: Workshop, untrained: Model) -> None:
+    Given.models.update(a=untrained)
+    made = shop.do(step("one"), 0)
+    kept = shop.do(step("one"), 0)
+    assert made.facts["calls"] == kept.facts["calls"] == [1]
+    assert [record.facts["calls"] for record in shop.records] == [[1], [1]]
 
 
 def _validation_top1(model: Model, data: DataSet) -> float:

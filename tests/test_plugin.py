@@ -20,7 +20,7 @@ from pipeline.trainers.supervised import Train
         ("runtime", {"eager", "onnxruntime", "torchscript"}),
         ("blueprint", {"Network", "Resized", "Quantized"}),
         ("stage", {"ResNet18", "MobileNetV2", "MobileNetV3", "Train", "Distill", "Prune", "PostTraining"}),
-        ("stage", {"QuantizationAware", "ExportOnnx", "ExportTorchScript", "ExportPt2"}),
+        ("stage", {"QuantizationAware", "MixedPrecision", "ExportOnnx", "ExportTorchScript", "ExportPt2"}),
     ],
 )
 def test_discovers_by_role(role: str, kinds: set[str]) -> None:

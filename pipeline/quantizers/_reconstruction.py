@@ -35,6 +35,20 @@ def reconstruct(prepared: fx.GraphModule, x_NCHW: torch.Tensor, rounding: bool, 
         Reconstruction(prepared, exact.means, rounding, biases).run(x_NCHW)
 
 
+def reconstruct_apart(prepared: fx.GraphModule, x_NCHW: torch.Tensor, rounding: bool, biases: bool) -> None:
+    """As ``reconstruct``, but each layer for itself, on the inputs that the exact network gives it, in place.
+
+    What is found for a layer does then not depend on which others are rounded.
+    """
+    with torch.no_grad():
+        observe(prepared, observing=False, quantizing=False)
+        apart = Apart(prepared, rounding, biases)
+        apart.run(x_NCHW)
+        for name, values in apart.mended.items():
+            prepared.get_parameter(name).copy_(values)
+        observe(prepared, observing=False, quantizing=True)
+
+
 class Means(fx.Interpreter):
     """Keeps the mean of every weighted layer's outputs, by the node's name."""
 
@@ -87,6 +101,38 @@ class Reconstruction(fx.Interpreter):
     def _parameter(self, node: Any) -> torch.Tensor:
         parameter: torch.Tensor = self.fetch_attr(str(node.target))
         return parameter
+
+
+class Apart(fx.Interpreter):
+    """Runs the exact network and finds, by name, the parameters that each layer should have when rounded."""
+
+    def __init__(self, prepared: fx.GraphModule, rounding: bool, biases: bool) -> None:
+        super().__init__(prepared)
+        self.rounding, self.biases = rounding, biases
+        self.mended: dict[str, torch.Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if quantized_weight(n):
+            self._mend(n, result)
+        return result
+
+    def _mend(self, node: Any, exact: torch.Tensor) -> None:
+        x, quantizer, bias = self.env[node.args[0]], node.args[1], bias_of(node)
+        weight, scale = self.env[quantizer], self.fetch_attr(f"{quantizer.target}.scale")
+        chosen = rounded(weight, scale, second_moments(x, node, weight)) if self.rounding else nearest(weight, scale)
+        if self.rounding:
+            self.mended[str(quantizer.args[0].target)] = chosen
+        if self.biases and bias is not None:
+            found = node.target(x, chosen, self.env[bias], *node.args[3:])
+            shift = channel_means(node, exact) - channel_means(node, found)
+            self.mended[str(bias.target)] = self.env[bias] + shift
+
+
+def nearest(weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Each weight on the step that is nearest to it."""
+    steps = weight / scale.view(-1, *[1] * (weight.ndim - 1))
+    return steps.round().clamp(-LARGEST, LARGEST) * scale.view(-1, *[1] * (weight.ndim - 1))
 
 
 def is_linear(node: fx.Node) -> bool:

@@ -66,21 +66,29 @@ class PostTraining(Stage):
 
     def rounded(self, found: Calibrated, floats: Sequence[str]) -> fx.GraphModule:
         """The prepared network with ranges and rounded weights."""
-        from pipeline.quantizers._calibration import adopt
         from pipeline.quantizers._reconstruction import reconstruct
-        from pipeline.quantizers.quantized import prepare
 
-        prepared = prepare(copy.deepcopy(found.module), found.spec, floats, self.portable)
-        adopt(prepared, found.ranges)
+        prepared = self._ranged(found, floats)
         if self.correct_bias or self.rounding == "outputs":
             reconstruct(prepared, found.few_NCHW, self.rounding == "outputs", self.correct_bias)
         return prepared
 
     def mixed(self, found: Calibrated) -> Mixed:
-        """The int8 network in which layers can be computed in float; see ``sensitivity.py``."""
+        """The int8 network in which any layers can be computed in float; see ``sensitivity.py``."""
         from pipeline.quantizers._mixed import Mixed
+        from pipeline.quantizers._reconstruction import reconstruct_apart
         from pipeline.quantizers.quantized import round_biases
 
-        prepared = self.rounded(found, ())
+        prepared = self._ranged(found, ())
+        if self.correct_bias or self.rounding == "outputs":
+            reconstruct_apart(prepared, found.few_NCHW, self.rounding == "outputs", self.correct_bias)
         round_biases(prepared)
         return Mixed(prepared, dict(found.module.named_parameters()))
+
+    def _ranged(self, found: Calibrated, floats: Sequence[str]) -> fx.GraphModule:
+        from pipeline.quantizers._calibration import adopt
+        from pipeline.quantizers.quantized import prepare
+
+        prepared = prepare(copy.deepcopy(found.module), found.spec, floats, self.portable)
+        adopt(prepared, found.ranges)
+        return prepared

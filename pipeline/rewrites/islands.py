@@ -96,19 +96,27 @@ def _reason(work: list[onnx_ir.Node]) -> str:
     makers = [value.producer() for value in node.inputs if value is not None]
     if any(source is not None and source.op_type in DYNAMIC for source in makers):
         return "dynamic int8 leaves what stands between its layers float"
-    if node.op_type in WEIGHTED and constant(node.inputs[1]) is not None:
-        return "its weight is float"
     if node.op_type not in FUSING:
         return f"ONNX Runtime has no integer kernel for {node.op_type}"
-    reads = [maker(value, DEQUANTIZE) for value in node.inputs if value is not None and constant(value) is None]
+    reads = [_dequantized(value) for value in node.inputs if value is not None and constant(value) is None]
     if not all(reads):
         return "an input is not quantized"
+    if node.op_type in WEIGHTED and constant(node.inputs[1]) is not None:
+        return "its weight is float"
     weight = reads[1] if len(reads) > 1 else None
     if weight is not None and constant(weight.inputs[0]) is not None and _per_input(weight):
         return "its weight has a scale for each input, not for each output"
     if any(user.op_type != QUANTIZE for user in node.outputs[0].consumers()):
         return "what it gives is not quantized everywhere it is read"
     return "its scales, zero points or types are not those that the integer kernel takes"
+
+
+def _dequantized(value: onnx_ir.Value) -> onnx_ir.Node | None:
+    """What dequantized a value, behind a change of layout."""
+    source = value.producer()
+    if source is not None and source.op_type in LAYOUT and source.inputs[0] is not None:
+        return _dequantized(source.inputs[0])
+    return maker(value, DEQUANTIZE)
 
 
 def _per_input(weight: onnx_ir.Node) -> bool:

@@ -56,8 +56,8 @@ class Gauge:
         self._files = 0
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._aside.close()
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._aside.__exit__(*error)
         self._folder.cleanup()
 
     def exported(self, model: Model) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.quantizers._mixed import Mixed
+
+LEAST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Scouting:
     progress: Progress
 
     def proposed(self, candidates: int, most: int, floats: Floats) -> list[Floats]:
-        """Choices with more float layers, those that take away most noise a layer first.
+        """Choices with more float layers, those that take away most noise, in dB a layer, first.
 
         Args:
             candidates: at most so many choices. most: layers in a choice; one is int8 in any case.
@@ -38,10 +41,11 @@ class Scouting:
         wider = (self.network.ordered({*floats, *unit}) for unit in self.network.units())
         choices = [choice for choice in dict.fromkeys(wider) if len(floats) < len(choice) <= most]
         now, *powers = noise(self.network, self.x_NCHW, floats, [floats, *choices], self.progress).powers
-        removed = {
-            choice: (now - power) / (len(choice) - len(floats)) for choice, power in zip(choices, powers, strict=True)
+        gained = {
+            choice: (math.log(max(now, LEAST)) - math.log(max(power, LEAST))) / (len(choice) - len(floats))
+            for choice, power in zip(choices, powers, strict=True)
         }
-        return sorted(choices, key=lambda choice: -removed[choice])[:candidates]
+        return sorted(choices, key=lambda choice: -gained[choice])[:candidates]
 
     def all_but_the_quietest(self) -> Floats:
         """All layers but the one that disturbs the logits least where it alone is int8; none where it is the only."""

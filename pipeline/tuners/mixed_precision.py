@@ -124,10 +124,9 @@ class MixedPrecision(PostTraining):
         _, int8, mixed = trials.against_float(floats)
         context.note("top1_lost_in_int8", plain.model_dump())
         context.note("steps", [step.model_dump() for step in steps])
-        context.warn(
-            f"{', '.join(floats)} stay{'s' if len(floats) == 1 else ''} float: everywhere in int8 loses {points(plain)}, "
-            f"this {points(loss)}, {100 * self.max_drop:g} are allowed; {mixed.ratio.value:.2f}× the speed of float "
-            f"instead of {int8.ratio.value:.2f}×"
-        )
+        stay = f"{', '.join(floats)} stay{'s' if len(floats) == 1 else ''} float"
+        why = f"int8 everywhere loses {points(plain)}, this {points(loss)}, {100 * self.max_drop:g} are allowed"
+        speed = f"{mixed.ratio.value:.2f}× the speed of float instead of {int8.ratio.value:.2f}×"
+        context.warn(f"{stay}: {why}; {speed}")
         if mixed.verdict != "faster":
             context.warn(f"with so many float layers it is not shown to be faster than float ({mixed.verdict})")

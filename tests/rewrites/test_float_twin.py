@@ -18,6 +18,7 @@ from pipeline.rewrites.aligned_channels import aligned_channels
 from pipeline.rewrites.float_twin import float_twin, write_float_twin
 from pipeline.rewrites.four_channels import four_channels
 from pipeline.rewrites.hard_sigmoid import hard_sigmoid
+from pipeline.rewrites.kept_float import kept_float
 
 IMAGE = (1, 8, 6, 5)
 
@@ -132,3 +133,15 @@ def test_a_float_file_has_no_twin(tmp_path: Path) -> None:
     onnx.save(built([node("Neg", "x", "y")], {}, [2]), tmp_path / "float.onnx")
     with pytest.raises(UsageError, match="not quantized"):
         write_float_twin(tmp_path / "float.onnx", tmp_path / "twin.onnx")
+
+
+def test_a_layer_that_was_left_float_reads_what_was_only_rounded() -> None:
+    net = Builder(0)
+    first = net.rounded(net.convolution(net.rounded("x"), "first", 8, 8))
+    net.constants["w"] = net.rng.normal(size=(8, 8, 1, 1)).astype(np.float32)
+    net.nodes.append(node("Conv", f"{first} w", "odd"))
+    net.nodes.append(node("Identity", net.rounded("odd"), "y"))
+    before = built(net.nodes, net.constants, (1, 8, 6, 5))
+    twin, other = (changed(float_twin, model) for model in (before, changed(kept_float, before)))
+    assert not {QUANTIZE, DEQUANTIZE, "HardSigmoid"} & set(kinds(other))
+    assert kinds(other) == kinds(twin)

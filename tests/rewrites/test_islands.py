@@ -12,6 +12,7 @@ from rewriting_kit import Builder, built, changed, node, residual
 
 from pipeline.rewrites.hard_sigmoid import hard_sigmoid
 from pipeline.rewrites.islands import Island, _reason, islands
+from pipeline.rewrites.kept_float import kept_float
 
 IMAGE = (1, 8, 6, 5)
 
@@ -81,6 +82,19 @@ def test_an_input_that_is_not_rounded(tmp_path: Path) -> None:
     [island] = found(built(net.nodes, net.constants, IMAGE), tmp_path)
     assert island.operators == ("Conv",)
     assert island.reason == "an input is not quantized"
+
+
+@pytest.mark.parametrize("channels", [8, 16])  # of sixteen, float convolutions are given another layout
+def test_a_layer_that_was_left_float(channels: int, tmp_path: Path) -> None:
+    net = Builder(0)
+    first = net.rounded(net.convolution(net.rounded("x"), "one", 8, channels))
+    net.constants["w"] = net.rng.normal(size=(channels, channels, 1, 1)).astype(np.float32)
+    net.nodes.append(node("Conv", f"{first} w", "odd"))
+    second = net.convolution(net.rounded("odd"), "two", channels, 8)
+    net.nodes.append(node("Identity", net.rounded(second), "y"))
+    [island] = found(changed(kept_float, built(net.nodes, net.constants, IMAGE)), tmp_path)
+    assert "Conv" in island.operators
+    assert island.reason == "its weight is float"
 
 
 def test_rounding_alone_has_its_reason() -> None:

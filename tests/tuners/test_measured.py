@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from planted import healthy
 from tiny import family
 
 from pipeline.artifact import Artifact
@@ -38,14 +39,14 @@ class Unheard(Runtime):
 
 
 def test_every_model_has_its_latency_against_the_first(untrained: Model, context: Context) -> None:
-    small, large = family("dense", untrained), family("resnet18", untrained)
+    small, large = family("dense", untrained), family("lenet", untrained)
     told: list[int] = []
     slow, same, fast = measured(
         [large, large, small], OnnxRuntime(), context, SHORT, lambda done, total, note="": told.append(done)
     )
     assert slow.verdict == "reference"
     assert slow.ratio.value == 1
-    assert fast.ratio.value > 3
+    assert fast.ratio.value > 1.5
     assert fast.ratio.low <= fast.ratio.value <= fast.ratio.high
     assert same.ratio.low < 1.3
     assert fast.p50_ms.value < slow.p50_ms.value
@@ -64,11 +65,9 @@ def test_a_file_answers_as_its_model_and_goes_with_the_block(int8: Model, contex
     assert not any(folder.exists() for folder in folders)
 
 
-def test_a_file_that_answers_something_else_is_not_judged(
-    untrained: Model, trained: Model, context: Context, kept_aside: Aside, tmp_path: Path
-) -> None:
-    draft = ExportOnnx()(untrained, context)
-    probe = replace(draft.probe, logits_NK=trained.logits_NK(context.data.validation.x_NCHW(0, 32)))
+def test_a_file_that_answers_something_else_is_not_judged(context: Context, kept_aside: Aside, tmp_path: Path) -> None:
+    draft = ExportOnnx()(healthy(context), context)
+    probe = replace(draft.probe, logits_NK=1.01 * draft.probe.logits_NK)
     replace(draft, probe=probe).save(tmp_path)
     with Gauge(OnnxRuntime(), context, SHORT, kept_aside) as gauge, pytest.raises(ParityMiss):
         gauge.logits_NK(Artifact.load(tmp_path), context.data.validation.take(np.arange(4)))
