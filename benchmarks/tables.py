@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.machine import RESULTS_ROOT
 from benchmarks.peers import record
+from benchmarks.portability import record as portability
 from pipeline.report.tables import markdown, markdown_table
 from pipeline.results import RESULTS, Results, read_results
 
@@ -61,6 +62,8 @@ def results_page() -> str:
 
 def shown(path: Path) -> str:
     """A committed record as Markdown, by what it is a record of."""
+    if path.name == portability.NAME:
+        return portability.markdown(portability.read(path))
     if path.name.startswith(record.BEGINNING):
         return record.markdown(record.read(path))
     return markdown(read_results(path)) if path.name.endswith(RESULTS) else figures(path)

@@ -60,13 +60,18 @@ def environment(name: str, root: Path | None = None) -> Path:
     with FileLock(root / f"{folder.name}.lock"):
         if not (folder / STAMP).is_file():
             shutil.rmtree(folder, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(folder)], name)
-            _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], name)
+            run([sys.executable, "-m", "venv", str(folder)], name)
+            run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], name)
             (folder / STAMP).touch()
     return python
 
 
-def _run(command: Sequence[str], name: str) -> None:
+def run(command: Sequence[str], name: str) -> None:
+    """One step of making the environment ``name``.
+
+    Raises:
+        UnavailableError: it failed; tells its last lines.
+    """
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         last = [line for line in done.stdout.splitlines() if line.strip()][-TOLD:]

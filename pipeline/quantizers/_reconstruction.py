@@ -17,6 +17,8 @@ from pipeline.quantizers.quantized import bias_of, observe, quantized_weight
 BLOCK = 128  # columns whose errors are passed on together
 DAMPING = 0.01  # of the mean diagonal, so that the inputs' second moments can be inverted
 LARGEST = 127
+# Of a layer; memory grows with the square. Wider ones, linear layers behind a flattened image, are rounded to nearest.
+MOST_INPUTS = 8192
 CONVOLUTION = (None, None, None, 1, 0, 1, 1)  # aten.conv2d's arguments where a graph leaves them out
 
 
@@ -93,6 +95,8 @@ class Reconstruction(fx.Interpreter):
         """Replace the weight by the one it is rounded to, and compute again what the layer reads."""
         quantizer: Any = node.args[1]
         weight = self._parameter(quantizer.args[0])
+        if weight[0].numel() > MOST_INPUTS:
+            return
         scale = self.fetch_attr(f"{quantizer.target}.scale")
         moments = second_moments(self.env[node.args[0]], node, weight)  # type: ignore[index]
         weight.copy_(rounded(weight, scale, moments))

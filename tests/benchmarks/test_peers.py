@@ -131,7 +131,7 @@ def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "empty.txt").write_text("# nothing\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
     commands: list[str] = []
-    monkeypatch.setattr(environments, "_run", lambda command, _: _pretend(command, commands))
+    monkeypatch.setattr(environments, "run", lambda command, _: _pretend(command, commands))
     first = environments.environment("empty", tmp_path / "root")
     assert first == environments.environment("empty", tmp_path / "root")
     assert commands == ["venv", "pip"]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from pipeline.folding import folded
 from pipeline.model import Model
+from pipeline.quantizers import _reconstruction
 from pipeline.quantizers._calibration import calibrate
 from pipeline.quantizers._reconstruction import LARGEST, Means, channel_means, reconstruct, rounded, second_moments
 from pipeline.quantizers.quantized import observe, prepare, quantized_weight
@@ -329,6 +330,20 @@ def test_weights_lie_on_the_grid_their_quantizers_round_to() -> None:
         assert float((found - exact).abs().max()) < 1.001
         moved += int(((found - exact).abs() > 0.501).sum())
     assert moved > 10
+
+
+def test_very_wide_layers_are_rounded_to_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their second moments would take gigabytes."""
+    monkeypatch.setattr(_reconstruction, "MOST_INPUTS", 8)
+    model = hand_made(Small)
+    x_NCHW = inputs(model, 4)
+    network = calibrated(model, x_NCHW)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items() if tensor.ndim > 1}
+    reconstruct(network, x_NCHW, rounding=True, biases=False)
+    kept = {name: torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items()}
+    wide = {name: tensor[0].numel() > 8 for name, tensor in before.items()}
+    assert kept == wide
+    assert set(wide.values()) == {True, False}
 
 
 def test_logits_come_closer_to_the_float_networks() -> None:
