@@ -48,6 +48,6 @@ def _is_pool(node: fx.Node) -> bool:
     """A mean over height and width, which the export makes a pool that has an integer kernel."""
     if node.target is not aten.mean.dim:
         return False
-    source, axes, *_ = node.args
-    rank = source.meta["val"].ndim  # type: ignore[union-attr]
+    _, axes, *keeps = node.args
+    rank = node.meta["val"].ndim + (0 if keeps and keeps[0] else len(axes))  # type: ignore[arg-type]
     return rank == IMAGE_RANK and sorted(axis % rank for axis in axes) == HEIGHT_AND_WIDTH  # type: ignore[union-attr]

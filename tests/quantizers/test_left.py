@@ -42,6 +42,22 @@ def test_it_is_told(stage: Stage, context: Context) -> None:
     assert np.isfinite(made.logits_NK(context.data.validation.x_NCHW())).all()
 
 
+@pytest.mark.parametrize(
+    ("axes", "keeps", "left"), [([2, 3], False, ()), ([-1, -2], True, ()), ([3], False, ("mean",))]
+)
+def test_a_mean_over_height_and_width_becomes_a_pool(axes: list[int], keeps: bool, left: tuple[str, ...]) -> None:
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.relu(self.one(x)).mean(axes, keepdim=keeps).flatten(1)
+
+    model = hand_made(Mean)
+    assert left_float(prepare(folded(model.module), model.spec)) == left
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_our_own_families_leave_nothing(name: str, untrained: Model) -> None:
     model = family(name, untrained)
