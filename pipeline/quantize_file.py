@@ -126,7 +126,8 @@ def spec_of(stranger: Stranger, wanted: Wanted) -> InputSpec:
         cause = f"{stranger.name} takes {batch} images a call; int8 files take one"
         raise UsageError(cause, "export it for one image a call, or for any number")
     if stranger.dtype != "float32" or channels not in (1, 3):
-        raise UsageError(f"{stranger.name} takes {channels} channels of {stranger.dtype}; quantize takes float images")
+        cause = f"{stranger.name} takes {channels} channels of {stranger.dtype}"
+        raise UsageError(cause, "give a file that takes normalized float images of one or three channels")
     fields = {"size": (height, width), "resize": max(height, width), "color": "RGB" if channels == 3 else "L"}
     return build(InputSpec, {**fields, "mean": wanted.mean, "std": wanted.std}, "quantize")
 

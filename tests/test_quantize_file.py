@@ -154,6 +154,19 @@ def test_several_images_a_call_are_refused(photographs: Path, tmp_path: Path) ->
     assert "takes 4 images a call" in said.stderr
 
 
+def test_a_network_that_takes_pixels_is_told_from_a_quantized_one(photographs: Path, tmp_path: Path) -> None:
+    path = old(tmp_path / "pixels.onnx", opset=17)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    model.graph.initializer.append(helper.make_tensor("s", TensorProto.FLOAT, (), [0.02]))
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["x", "s"], ["f"]))
+    model.graph.node[1].input[0] = "f"
+    onnx.save(model, path)
+    said = edgewright("quantize", path, "--data", photographs, *FAST)
+    assert said.exit_code == 2
+    assert "takes 3 channels of uint8" in said.stderr
+
+
 class Curved(nn.Module):
     """What most files of others have and ours have not: curves, halves that are joined again, and norms left over."""
 
@@ -165,7 +178,8 @@ class Curved(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         left, right = nn.functional.silu(self.one(x)).chunk(2, 1)
         x = torch.cat([left, nn.functional.leaky_relu(right)], 1)
-        x = self.norm(torch.relu(self.two(x))).mean([2, 3])
+        x = self.norm(torch.relu(self.two(x)))
+        x = (x * torch.softmax(x, 1)).mean([2, 3])
         return self.head(torch.relu(self.rows(self.three(x))))
 
 

@@ -172,8 +172,11 @@ def left_float(model: onnx.ModelProto) -> tuple[Left, ...]:
     """Nodes of an int8 graph that compute with floats."""
     constants = {value.name for value in model.graph.initializer}
     known = {*COMPUTING, *PASSING, "QuantizeLinear", "DequantizeLinear"}
+    rounded = {node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
     return tuple(
         Left(node.name or node.output[0], node.op_type)
         for node in model.graph.node
-        if node.op_type not in known and not constants.issuperset(node.input)
+        if node.op_type not in known
+        and not constants.issuperset(node.input)
+        and not (node.op_type == "Softmax" and node.output[0] in rounded)  # at the end of a network it is float
     )

@@ -68,7 +68,9 @@ def _without_inputs_that_are_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _refuse_quantized(model: onnx.ModelProto, path: Path) -> None:
-    found = sorted({node.op_type for node in model.graph.node if node.op_type in INTEGER or "QLinear" in node.op_type})
+    images = {value.name for value in model.graph.input}  # that are dequantized are pixels of a float network
+    nodes = [node for node in model.graph.node if node.op_type != "DequantizeLinear" or node.input[0] not in images]
+    found = sorted({node.op_type for node in nodes if node.op_type in INTEGER or "QLinear" in node.op_type})
     if found:
         raise UsageError(f"{path} is quantized already: it has {', '.join(found)}", "give the float file it came from")
 
