@@ -16,6 +16,7 @@ ROOMS = [
     "training stages",
     "pruning stages",
     "quantization stages",
+    "tuning stages",
     "formats",
     "runtimes",
     "studies",
@@ -50,6 +51,9 @@ def test_every_line_says_what_it_is_for() -> None:
 def test_what_is_missing_comes_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "_importable", lambda name: False)
     missing = {item.name: item.missing for items in inventory().values() for item in items if item.missing}
-    assert missing == {"openvino": "not installed: pip install 'edgewright[openvino]'"}
+    assert missing == {
+        "openvino": "not installed: pip install 'edgewright[openvino]'",
+        "AccuracyBudget": "not installed: pip install 'edgewright[tune]'",
+    }
     monkeypatch.setattr(plugin, "_importable", lambda name: True)
     assert not any(item.missing for items in inventory().values() for item in items)

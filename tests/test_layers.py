@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,11 @@ class Told(Aside):
 
 
 @pytest.fixture
-def item(tmp_path: Path) -> Answered:
-    return answered(Case("a"), tmp_path)
+def item(tmp_path: Path, digits: DataSet) -> Answered:
+    """Of a file that takes the digits."""
+    found = answered(Case("a"), tmp_path)
+    manifest = found.artifact.manifest.model_copy(update={"input": digits.splits.spec})
+    return replace(found, artifact=replace(found.artifact, manifest=manifest))
 
 
 def shop(tmp_path: Path, digits: DataSet, model: Model, *given: Kernel, crash: str = "") -> Workshop:

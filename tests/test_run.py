@@ -22,6 +22,7 @@ from pipeline.aside import Aside
 from pipeline.bundle.verify import verify_folder
 from pipeline.deliver import bundled, remove_stale
 from pipeline.errors import CorruptFile, FolderBusy, Interrupted
+from pipeline.exporters.onnx import ExportOnnx
 from pipeline.files import folder_lock
 from pipeline.results import RESULTS, Results, Variant, read_results
 from pipeline.run import run
@@ -75,7 +76,7 @@ def test_the_numbers_are_those_of_the_delivered_files(tiny: TinyRun) -> None:
         assert variant.file_bytes == artifact.path.stat().st_size
         assert variant.compressed_bytes == len(zlib.compress(artifact.path.read_bytes(), 6))
         assert variant.integer == (variant.recipe == "int8")
-        assert artifact.manifest.lineage[-1] == {"ExportOnnx": {"opset": 21, "version": 1}}
+        assert artifact.manifest.lineage[-1] == ExportOnnx().describe()
 
 
 def test_running_again_does_nothing_again(tiny: TinyRun) -> None:

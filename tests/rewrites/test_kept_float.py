@@ -68,7 +68,11 @@ def test_answers_are_those_of_the_file_as_it_is_written(seed: int, kernel: int, 
     exact, found = run(before, x, optimized=False), run(changed(kept_float, before), x)
     np.testing.assert_allclose(found, exact, atol=0.1001)  # a step,
     assert np.mean(found != exact) < 0.02  # which ties take where a sum has another order
-    assert np.mean(run(before, x) != exact) > 0.02  # what the rewrite is there for
+
+
+def test_without_it_the_runtime_rounds_a_lone_float_layer() -> None:
+    before, x = alone(0, 3, 1, False), image(0)
+    assert np.mean(run(before, x) != run(before, x, optimized=False)) > 0.02
 
 
 @pytest.mark.parametrize("transposed", [0, 1])
