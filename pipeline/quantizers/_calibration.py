@@ -48,8 +48,9 @@ def ranges_of(prepared: fx.GraphModule, batches_NCHW: Iterable[torch.Tensor], me
     """The range of each tensor that may be quantized, by the name of the node that gives it; see ``calibrate``."""
     refuse_infinite(prepared)
     quantizers = activation_quantizers(prepared)
-    watched = {layer: METHODS[method]() for layer in quantizers.values()}
-    sources = _sources(prepared)
+    # A layer that quantizes several tensors is named after the first.
+    sources = {layer: name for name, layer in reversed(quantizers.items())}
+    watched = {layer: METHODS[method]() for layer in sources}
     hooks = [
         layer.register_forward_pre_hook(lambda layer, inputs: watched[layer].watch(inputs[0], sources[layer]))
         for layer in watched
@@ -127,15 +128,6 @@ def refuse_infinite(network: nn.Module) -> None:
     for name, parameter in network.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise StageFailed(f"{name} has values that are NaN or infinite", "train again, or load other weights")
-
-
-def _sources(prepared: fx.GraphModule) -> dict[nn.Module, str]:
-    """What gives each quantizer its first values, by the name of its node."""
-    sources: dict[nn.Module, str] = {}
-    for node in prepared.graph.nodes:
-        if node.op == "call_module":
-            sources.setdefault(prepared.get_submodule(str(node.target)), str(node.args[0]))
-    return sources
 
 
 def _adopt(layer: FakeQuantize) -> None:

@@ -74,6 +74,25 @@ def repeated_grid(node: onnx_ir.Node) -> tuple[float, int] | None:
     return float(found[0]), int(found[1]) if len(found) > 1 else 0
 
 
+def groups(convolution: onnx_ir.Node) -> int:
+    """Of its channels; 1 for a dense one."""
+    group = convolution.attributes.get("group")
+    return 1 if group is None else group.as_int()
+
+
+def symmetric(weight: onnx_ir.Node) -> bool:
+    """A DequantizeLinear of constant int8 with zero points of 0."""
+    import numpy as np
+
+    integers = constant(weight.inputs[0])
+    zeros = [constant(zero) for zero in weight.inputs[2:] if zero is not None]
+    return (
+        integers is not None
+        and integers.dtype == np.int8
+        and all(zero is not None and not zero.any() for zero in zeros)
+    )
+
+
 def add_constant(graph: onnx_ir.Graph, name: str, array: NDArray[np.generic]) -> onnx_ir.Value:
     """An initializer of that name, or of a longer one where another value has it; equal ones are shared."""
     import numpy as np

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, grid, maker
+from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, grid, groups, maker
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -107,18 +107,13 @@ def _weight(node: onnx_ir.Node) -> NDArray[Any] | None:
     return None if dequantize is None else constant(dequantize.inputs[0])
 
 
-def _groups(node: onnx_ir.Node) -> int:
-    group = node.attributes.get("group")
-    return 1 if group is None else group.as_int()
-
-
 def _dense(node: onnx_ir.Node) -> bool:
-    return _weight(node) is not None and _groups(node) == 1
+    return _weight(node) is not None and groups(node) == 1
 
 
 def _depthwise(node: onnx_ir.Node) -> bool:
     weight = _weight(node)
-    return weight is not None and weight.shape[1] == 1 and 1 < _groups(node) == len(weight)
+    return weight is not None and weight.shape[1] == 1 and 1 < groups(node) == len(weight)
 
 
 def _widen(graph: onnx_ir.Graph, values: list[onnx_ir.Value], channels: int) -> None:

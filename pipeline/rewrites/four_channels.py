@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, grid, maker
+from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, grid, groups, maker
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -34,13 +34,12 @@ def _matches(node: onnx_ir.Node) -> bool:
     if before is None or weight is None or grid(before) is None:
         return False
     integers, quantize = constant(weight.inputs[0]), maker(before.inputs[0], QUANTIZE)
-    group = node.attributes.get("group")
     shape = quantize.outputs[0].shape if quantize is not None else None
     return (
         integers is not None
         and shape is not None
         and all(isinstance(size, int) for size in shape)
-        and (group is None or group.as_int() == 1)
+        and groups(node) == 1
         and integers.shape[1] < CHANNELS
         and integers[0, 0].size > 1
     )

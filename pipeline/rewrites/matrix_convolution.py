@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.rewrites._match import DEQUANTIZE, add_constant, constant, maker
+from pipeline.rewrites._match import DEQUANTIZE, add_constant, constant, groups, maker, symmetric
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -33,13 +33,12 @@ def matrix_convolution(model: onnx_ir.Model) -> onnx_ir.Model:
 
 
 def _matches(node: onnx_ir.Node) -> bool:
-    weight, group = maker(node.inputs[1], DEQUANTIZE), node.attributes.get("group")
-    integers = constant(weight.inputs[0]) if weight is not None else None
-    if weight is None or integers is None or integers.dtype != np.int8 or (group is not None and group.as_int() > 1):
+    weight = maker(node.inputs[1], DEQUANTIZE)
+    integers = constant(weight.inputs[0]) if weight is not None and symmetric(weight) and groups(node) == 1 else None
+    if integers is None:
         return False
-    zero = constant(weight.inputs[2]) if len(weight.inputs) > 2 else np.zeros(1)
     large = integers.shape[1] >= LEAST_CHANNELS or (integers[0, 0].size > 1 and integers[0].size >= LEAST_WEIGHTS)
-    return large and zero is not None and not zero.any() and int(integers.min()) > -128
+    return large and int(integers.min()) > -128
 
 
 def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:

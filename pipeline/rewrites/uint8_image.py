@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.rewrites._match import DEQUANTIZE, QUANTIZE, add_constant, constant, dequantized, grid, maker
+from pipeline.rewrites._match import (
+    DEQUANTIZE,
+    QUANTIZE,
+    add_constant,
+    constant,
+    dequantized,
+    grid,
+    groups,
+    maker,
+    symmetric,
+)
 from pipeline.spec import EXACT, InputSpec, PixelGrid
 
 if TYPE_CHECKING:
@@ -95,22 +105,14 @@ def _readers(quantize: onnx_ir.Node) -> list[Reader]:
 def _reader(node: onnx_ir.Node, image: onnx_ir.Node, planes: onnx_ir.Node | None) -> Reader | None:
     """None where the node is something else, or reads something else."""
     weight = maker(node.inputs[1], DEQUANTIZE) if node.op_type == "Conv" and image.op_type == DEQUANTIZE else None
-    group = node.attributes.get("group")
     fits = (
         weight is not None
-        and _symmetric(weight)
+        and symmetric(weight)
         and _bias(node) is not None
-        and (group is None or group.as_int() == 1)
+        and groups(node) == 1
         and (planes is None or maker(planes.inputs[1], "Expand") is not None)
     )
     return Reader(node, image, weight, planes) if weight is not None and fits else None
-
-
-def _symmetric(weight: onnx_ir.Node) -> bool:
-    """Constant int8 with zero points of 0."""
-    integers = constant(weight.inputs[0])
-    zeros = [constant(zero) for zero in weight.inputs[2:] if zero is not None]
-    return integers is not None and integers.dtype == np.int8 and not any(np.any(zero) for zero in zeros)
 
 
 def _bias(convolution: onnx_ir.Node) -> NDArray[Any] | None:
