@@ -76,7 +76,7 @@ def measured_again(
     """The first one's latency / the second one's."""
     from pipeline.tuners._measured import measured
 
-    return measured([stage.as_timed(model, context) for model in models], stage.place, context, benchmark)[1].ratio
+    return measured([stage.as_timed(model, context) for model in models], stage.runtime, context, benchmark)[1].ratio
 
 
 def main() -> int:

@@ -15,11 +15,11 @@ from pydantic import Field, field_validator
 from pipeline.errors import StageFailed
 from pipeline.files import write_files
 from pipeline.model import Model
-from pipeline.plugin import lookup
 from pipeline.pruners.structured import Prune
 from pipeline.quantizers.aware import QuantizationAware
 from pipeline.quantizers.post_training import PostTraining
-from pipeline.runtime import Runtime
+from pipeline.runtime import AnyRuntime
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.spec import Positive, Ratio
 from pipeline.stage import MODEL, Context, Stage
 from pipeline.store import Store
@@ -73,7 +73,7 @@ class AccuracyBudget(Plan, Stage):
     lr: Annotated[float, Field(gt=0)] = 0.02
     aware_epochs: Positive = 1
     round_to: Positive = 8
-    runtime: str = "onnxruntime"
+    runtime: AnyRuntime = OnnxRuntime()
     threads: Positive = 1
     folder: str = ""
 
@@ -87,16 +87,6 @@ class AccuracyBudget(Plan, Stage):
     @property
     def limit(self) -> Limit:
         return Limit(max_drop=self.max_drop, judged_by=self.judged_by)
-
-    @property
-    def place(self) -> Runtime:
-        """The runtime.
-
-        Raises:
-            UsageError: there is none of that name.
-            UnavailableError: it needs a package that is not installed.
-        """
-        return lookup("runtime", self.runtime, f"{self.kind}.runtime")()  # type: ignore[return-value]
 
     def stages(self, combination: Combination) -> Sequence[Stage]:
         """Those that make a combination of the given model."""
@@ -118,7 +108,7 @@ class AccuracyBudget(Plan, Stage):
 
         space = Space(self.ratios, self.teachings, self.quantizations)
         benchmark = QUICK.model_copy(update={"threads": self.threads})
-        with self._kept(context) as folder, Gauge(self.place, context, benchmark) as gauge:
+        with self._kept(context) as folder, Gauge(self.runtime, context, benchmark) as gauge:
             bench = Workbench(self, value, context, gauge, Store(folder / MODELS))
             with Hunt(folder, space, self.trials, context.seed) as hunt:
                 self._search(hunt, bench, context)

@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
 from pipeline.model import Model
-from pipeline.plugin import lookup
 from pipeline.pruners.importance import Importance
 from pipeline.quantizers.post_training import PostTraining
 from pipeline.results import Interval
-from pipeline.runtime import Runtime
+from pipeline.runtime import AnyRuntime, Runtime
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.spec import Positive
 from pipeline.stage import Context, Stage
 from pipeline.tuners._aim import LANDED, TRIES, Attempt, Cut, Unreachable, approach, nearest
@@ -49,7 +49,7 @@ class LatencyPrune(Stage):
     measures: ClassVar[bool] = True
     target_ms: Annotated[float, Field(gt=0)] | None = None
     target_ratio: Annotated[float, Field(gt=0, lt=1)] | None = None
-    runtime: str = "onnxruntime"
+    runtime: AnyRuntime = OnnxRuntime()
     precision: Literal["float", "int8"] = "float"
     threads: Positive = 1
     round_to: Positive = 8
@@ -59,24 +59,14 @@ class LatencyPrune(Stage):
     def _one_target(self) -> LatencyPrune:
         if (self.target_ms is None) == (self.target_ratio is None):
             raise ValueError("give one of target_ms and target_ratio")
-        if type(self.place).profile is Runtime.profile:
-            raise ValueError(f"{self.runtime} does not tell what each operator takes, by which widths are chosen")
+        if type(self.runtime).profile is Runtime.profile:
+            raise ValueError(f"{self.runtime.kind} does not tell what each operator takes, by which widths are chosen")
         return self
-
-    @property
-    def place(self) -> Runtime:
-        """The runtime.
-
-        Raises:
-            UsageError: there is none of that name.
-            UnavailableError: it needs a package that is not installed.
-        """
-        return lookup("runtime", self.runtime, f"{self.kind}.runtime")()  # type: ignore[return-value]
 
     @property
     def bench(self) -> Bench:
         """Where layers are timed."""
-        return Bench(self.place, self.precision == "int8", self.threads)
+        return Bench(self.runtime, self.precision == "int8", self.threads)
 
     def as_timed(self, model: Model, context: Context) -> Model:
         """The model, or its int8 twin: how its weights are rounded does not matter to its speed."""
@@ -88,7 +78,7 @@ class LatencyPrune(Stage):
         from pipeline.tuners._prunable import Prunable
 
         prunable = Prunable.of(value, self.importance, self.round_to, context)
-        with Gauge(self.place, context, QUICK.model_copy(update={"threads": self.threads})) as gauge:
+        with Gauge(self.runtime, context, QUICK.model_copy(update={"threads": self.threads})) as gauge:
             cutter = Cutter(self, prunable, context, gauge)
             present_ms = cutter.present_ms
             target = self.target_ratio or (self.target_ms or 0.0) / present_ms
