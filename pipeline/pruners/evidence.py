@@ -73,7 +73,8 @@ class Watched:
         def tell(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             x = inputs[0]
             if self.gradients:
-                x.register_hook(lambda gradient: self._keep(name, layer, x.detach() * gradient))
+                read = x.detach()  # a hook that held x itself would keep the whole graph from being freed
+                x.register_hook(lambda gradient: self._keep(name, layer, read * gradient))
             else:
                 self._keep(name, layer, x.abs())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -11,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipeline.model import Model
-from pipeline.pruners.evidence import evidence
+from pipeline.pruners.evidence import Watched, evidence
 from pipeline.pruners.groups import find_groups
 from pipeline.pruners.importance import ACTIVATION, TAYLOR, Importance, scores
 from pipeline.stage import Context
@@ -123,6 +126,24 @@ def test_evidence_leaves_the_model_alone(importance: Importance, ending: str, tr
     assert all(parameter.requires_grad for parameter in trained.module.parameters())
     assert not any(layer._forward_pre_hooks for layer in trained.module.modules())
     assert sum(name.endswith(ending) for name in tensors) == sum(layer.reads is not None for layer in groups.layers)
+
+
+def test_a_batch_is_forgotten_at_once(trained: Model, context: Context) -> None:
+    """Gradients need every layer's values; kept over all batches they are gigabytes."""
+    groups = find_groups(trained.module, trained.spec.shape)
+    module = copy.deepcopy(trained.module)
+    watched, values = Watched(module, groups, gradients=True), []
+    for layer in groups.layers:
+        module.get_submodule(layer.name).register_forward_pre_hook(
+            lambda _, inputs: values.append(weakref.ref(inputs[0]))
+        )
+    gc.disable()
+    try:
+        watched.see(context.data.calibration, 0)
+        assert len(values) >= len(groups.layers) > 0
+        assert not [value for value in values if value() is not None]
+    finally:
+        gc.enable()
 
 
 def test_weights_need_no_images(trained: Model, context: Context) -> None:
