@@ -13,6 +13,7 @@ from pipeline.rewrites.implicit_zero import implicit_zero
 from pipeline.rewrites.integer_bias import integer_bias
 from pipeline.rewrites.kept_float import kept_float
 from pipeline.rewrites.matrix_convolution import matrix_convolution
+from pipeline.rewrites.narrow_gate import narrow_gate
 from pipeline.rewrites.padded_convolution import padded_convolution
 from pipeline.rewrites.uint8_image import uint8_image
 from pipeline.spec import InputSpec
@@ -24,6 +25,7 @@ REWRITES = (
     integer_bias,
     four_channels,
     aligned_channels,
+    narrow_gate,
     implicit_zero,
     kept_float,
 )

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 DYNAMIC = {"DynamicQuantizeMatMul", "DynamicQuantizeLinear", "MatMulIntegerToFloat"}
 INTEGER = {"NhwcMaxPool", "MatMulInteger", "ConvInteger", "QAttention", *DYNAMIC}
 # Move numbers of any kind.
-MOVING = {"Transpose", "Reshape", "Concat", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Split", "Slice", "Gather"}
+MOVING = {
+    "Transpose",
+    "Reshape",
+    "Concat",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "MaxPool",
+    "Split",
+    "Slice",
+    "Gather",
+    "Expand",
+}
 # Only bring an image into the blocks of channels that float convolutions like.
 LAYOUT = {"ReorderInput", "ReorderOutput"}
 WEIGHTED = {"Conv", "MatMul", "Gemm"}
