@@ -91,7 +91,7 @@ class Int8:
         "0.229,0.224,0.225"
     )
     portable: Annotated[
-        bool, typer.Option("--portable", help="Weights of 7 bits: x86 without VNNI answers the same.")
+        bool, typer.Option("--portable", help="Weights that do not saturate: x86 without VNNI answers the same.")
     ] = False
     amx: Annotated[
         bool, typer.Option("--amx", help="For processors with AMX: quicker there, slower elsewhere, the same answers.")

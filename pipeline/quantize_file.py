@@ -39,7 +39,7 @@ class Wanted(Value):
         calibration: how ranges follow from the values seen; see ``PostTraining``.
         images: to calibrate on; as many others, where there are so many, check the result.
         mean, std: of the network's input, one a channel, in units of the 0…1 image.
-        portable: weights of seven bits, on which no processor saturates.
+        portable: weights on which no processor saturates; see ``PostTraining``.
         amx: for processors with AMX; see ``ExportOnnx``.
         convert: raise an operator set that is too old.
         shape: (channels, height, width), for files that do not say.

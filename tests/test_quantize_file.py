@@ -21,6 +21,7 @@ from torch import nn
 from pipeline.errors import DataError, UsageError
 from pipeline.quantize_file import Wanted, chosen, images_in, quantize_file
 from pipeline.quantizers.onnx_file import LOWEST_SWISH, measured_ranges, simplified
+from pipeline.quantizers.onnx_pairs import pair_steps
 from pipeline.quantizers.onnx_read import read_float
 from pipeline.rewrites.islands import islands
 from pipeline.spec import InputSpec
@@ -89,12 +90,36 @@ def test_few_images_are_checked_too_and_that_is_said(floats: Path, photographs: 
     assert (made.calibrated_on, made.checked_on, made.unseen) == (60, 60, False)
 
 
-def test_portable_weights_have_seven_bits(floats: Path, photographs: Path, tmp_path: Path) -> None:
-    made = quantize_file(floats, photographs, tmp_path, WANTED.model_copy(update={"portable": True}), QUICK)
+@pytest.mark.parametrize("portable", [True, False])
+def test_portable_weights_never_saturate(portable: bool, floats: Path, photographs: Path, tmp_path: Path) -> None:
+    """No two weights of an output and of one sign sum to more than 128 steps, though some have more than 64."""
+    made = quantize_file(floats, photographs, tmp_path, WANTED.model_copy(update={"portable": portable}), QUICK)
     arrays = [onnx.numpy_helper.to_array(value) for value in onnx.load(made.file).graph.initializer]
-    weights = [array for array in arrays if array.dtype == np.int8 and array.ndim > 1]
-    assert weights
-    assert max(int(np.abs(array.astype(int)).max()) for array in weights) == 64
+    weights = [array.reshape(len(array), -1).astype(int) for array in arrays if array.dtype == np.int8]
+    ordered = [np.sort(rows, axis=1) for rows in weights if rows.shape[1] > 1]
+    pairs = [max(rows[:, -2:].sum(1).max(), -rows[:, :2].sum(1).min()) for rows in ordered]
+    assert len(pairs) > 20
+    assert (max(pairs) <= 128) is portable
+    assert max(rows[:, -1].max() for rows in ordered) > 64
+    assert made.parity.sqnr_db > 15
+
+
+@pytest.mark.parametrize("transposed", [True, False])
+def test_steps_are_counted_along_a_weights_outputs(transposed: bool) -> None:
+    weight_KC = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
+    made = {"gemm": weight_KC if transposed else weight_KC.T, "product": weight_KC.T}
+    nodes = [
+        helper.make_node("Gemm", ["x", "gemm"], ["y"], transB=int(transposed)),
+        helper.make_node("MatMul", ["x", "product"], ["z"]),
+        helper.make_node("MatMul", ["x", "y"], ["made here, no weight"]),
+    ]
+    constants = [onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in made.items()]
+    steps = pair_steps(helper.make_model(helper.make_graph(nodes, "g", [], [], constants)))
+    assert steps.keys() == made.keys()
+    for name, entries in steps.items():
+        assert made[name].shape[entries[0]["axis"]] == len(entries) == 3
+        assert [entry["scale"] for entry in entries] == pytest.approx([7 / 126, 15 / 126, 23 / 126])
+        assert {entry["zero_point"] for entry in entries} == {0}
 
 
 def test_the_command_says_what_came_of_it(floats: Path, photographs: Path, tmp_path: Path) -> None:

@@ -136,12 +136,13 @@ def integer_file(
     """The int8 graph with these ranges, by ONNX Runtime's quantizer and our rewrites.
 
     Args:
-        portable: weights of seven bits. amx: for processors with AMX; see ``matrix_convolution``.
+        portable: weights on which no processor saturates. amx: for processors with AMX; see ``matrix_convolution``.
     """
     import numpy as np
     import onnx
     import onnx_ir
 
+    from pipeline.quantizers.onnx_pairs import pair_steps
     from pipeline.rewrites.all import rewritten
     from pipeline.rewrites.float_logits import float_logits
 
@@ -154,14 +155,17 @@ def integer_file(
         quantizer = QDQQuantizer(
             model,
             per_channel=True,
-            reduce_range=portable,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, found),
             nodes_to_quantize=[],
             nodes_to_exclude=[],
             op_types_to_quantize=[*COMPUTING, *PASSING],
-            extra_options={"WeightSymmetric": True, "ForceQuantizeNoInputCheck": True},
+            extra_options={
+                "WeightSymmetric": True,
+                "ForceQuantizeNoInputCheck": True,
+                "TensorQuantOverrides": pair_steps(model) if portable else {},
+            },
         )
         quantizer.quantize_model()
     shaped = onnx.shape_inference.infer_shapes(quantizer.model.model)
