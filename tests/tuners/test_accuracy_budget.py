@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from foretold import ForetoldGauge, Told, exactly
 from tiny import plain_model
 
-from pipeline.dataset import Samples
 from pipeline.errors import StageFailed, Terminated
 from pipeline.model import Model
-from pipeline.results import Interval
 from pipeline.stage import MODEL, Context, Stage, check_chain
 from pipeline.tuners import _workbench, accuracy_budget
 from pipeline.tuners._combination import Combination, Tried
@@ -21,48 +17,11 @@ from pipeline.tuners.accuracy_budget import AccuracyBudget
 MS = {False: 4.0, True: 2.0}  # of a float and an int8 network with all of its channels
 
 
-@dataclass(frozen=True)
-class Shown:
-    p50_ms: Interval
-    ratio: Interval
+class Gauge(ForetoldGauge):
+    """Time follows the weights, and int8 takes half."""
 
-
-def exactly(value: float) -> Interval:
-    return Interval(value=value, low=0.99 * value, high=1.01 * value)
-
-
-@dataclass
-class FakeGauge:
-    """Time follows the weights, and int8 takes half; a file is its model, and answers as it does."""
-
-    runtime: Any
-    context: Context
-    benchmark: Any
-
-    def __enter__(self) -> FakeGauge:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
-
-    def exported(self, model: Model) -> Model:
-        return model
-
-    def logits_NK(self, model: Model, samples: Samples) -> np.ndarray:
-        return model.logits_NK(samples.x_NCHW())
-
-    def latencies(self, models: Sequence[Model], _progress: Any = None) -> list[Shown]:
-        times = [MS[one.integer] + sum(value.numel() for value in one.state.values()) / 1e6 for one in models]
-        return [Shown(exactly(ms), exactly(times[0] / ms)) for ms in times]
-
-
-@dataclass
-class Told:
-    facts: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def context(self, context: Context, folder: Path) -> Context:
-        return replace(context, note=self.facts.__setitem__, warn=self.warnings.append, checkpoint=folder)
+    def ms_of(self, model: Model) -> float:
+        return MS[model.integer] + sum(value.numel() for value in model.state.values()) / 1e6
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +31,7 @@ def plain(context: Context) -> Model:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accuracy_budget, "Gauge", FakeGauge)
+    monkeypatch.setattr(accuracy_budget, "Gauge", Gauge)
 
 
 SMALL = AccuracyBudget(
@@ -83,7 +42,7 @@ SMALL = AccuracyBudget(
 
 def test_the_fastest_within_the_budget_is_taken(plain: Model, context: Context, tmp_path: Path) -> None:
     told = Told()
-    model = SMALL(plain, told.context(context, tmp_path))
+    model = SMALL(plain, told.context(context, checkpoint=tmp_path))
     entries = told.facts["search"]["tried"]
     assert len(entries) == 4
     assert not [entry["failure"] for entry in entries if entry["failure"]]
@@ -111,9 +70,9 @@ def test_a_search_that_was_stopped_goes_on(
     monkeypatch.setattr(_workbench.Workbench, "_made", counted)
     told = Told()
     with pytest.raises(Terminated):
-        SMALL(plain, told.context(context, tmp_path))
+        SMALL(plain, told.context(context, checkpoint=tmp_path))
     assert told.facts == {}
-    SMALL(plain, told.context(context, tmp_path))
+    SMALL(plain, told.context(context, checkpoint=tmp_path))
     assert len(told.facts["search"]["tried"]) == 4
     assert sorted(made) == sorted(["Prune", "Distill", "PostTraining", "PostTraining", made[2]])  # once, but for one
 
@@ -121,7 +80,7 @@ def test_a_search_that_was_stopped_goes_on(
 def test_nothing_within_the_budget_changes_nothing(plain: Model, context: Context, tmp_path: Path) -> None:
     told = Told()
     one = SMALL.model_copy(update={"max_drop": 0.0, "ratios": (0.9,), "quantizations": ("none",)})
-    assert one(plain, told.context(context, tmp_path)) is plain
+    assert one(plain, told.context(context, checkpoint=tmp_path)) is plain
     assert "none of them was shown to be faster: nothing was changed" in told.warnings[0]
     lossy = Tried(combination=Combination(ratio=0.5, teaching="labels", quantization="none"), loss=exactly(0.02))
     assert "0 of 1 combinations keep the limit of 0 points; the least loss was 2.0 points" in one._in_vain([lossy])
@@ -135,12 +94,12 @@ def test_a_combination_that_fails_does_not_end_the_search(
 
     monkeypatch.setattr(accuracy_budget.Prune, "__call__", fails)
     told = Told()
-    assert SMALL(plain, told.context(context, tmp_path)).integer
+    assert SMALL(plain, told.context(context, checkpoint=tmp_path)).integer
     failures = [entry["failure"] for entry in told.facts["search"]["tried"]]
     assert sorted(failures) == ["", "", "pruning removed nothing", "pruning removed nothing"]
     with pytest.raises(StageFailed, match="none of 1 combinations could be measured: pruning removed nothing"):
         SMALL.model_copy(update={"ratios": (0.5,), "quantizations": ("none",)})(
-            plain, told.context(context, tmp_path / "other")
+            plain, told.context(context, checkpoint=tmp_path / "other")
         )
 
 
@@ -148,8 +107,8 @@ def test_runs_share_a_folder(plain: Model, context: Context, tmp_path: Path) -> 
     """Another run of the same step finds all done and chosen."""
     shared = SMALL.model_copy(update={"folder": str(tmp_path / "shared"), "trials": 2, "ratios": (0.0,)})
     first, second = Told(), Told()
-    shared(plain, first.context(context, tmp_path / "one" / "key"))
-    shared(plain, second.context(context, tmp_path / "two" / "key"))
+    shared(plain, first.context(context, checkpoint=tmp_path / "one" / "key"))
+    shared(plain, second.context(context, checkpoint=tmp_path / "two" / "key"))
     assert first.facts == second.facts
     assert (tmp_path / "shared" / "key" / "choice.json").is_file()
 

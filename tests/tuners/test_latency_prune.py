@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from foretold import ForetoldGauge, Told
 from tiny import fingerprint, plain_model
 
 from pipeline.aside import Aside
 from pipeline.errors import StageFailed, UsageError
 from pipeline.measure.size import count_macs
 from pipeline.model import Model
-from pipeline.results import Interval
 from pipeline.stage import Context
 from pipeline.tuners import _aim, _timed_layers, latency_prune
 from pipeline.tuners._table import axes_of
@@ -20,21 +18,9 @@ from pipeline.tuners._timed_layers import Table
 from pipeline.tuners.latency_prune import LatencyPrune
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a gauge says of one file: milliseconds, and how many times faster than the first."""
-
-    p50_ms: Interval
-    ratio: Interval
-
-
 @pytest.fixture(scope="module")
 def plain(context: Context) -> Model:
     return plain_model(context.data)
-
-
-def exactly(value: float) -> Interval:
-    return Interval(value=value, low=value * 0.99, high=value * 1.01)
 
 
 def fake_ms(macs: int) -> float:
@@ -42,29 +28,11 @@ def fake_ms(macs: int) -> float:
     return 0.1 + macs / 1e7
 
 
-@dataclass
-class FakeGauge:
-    """Time is a function of multiply-accumulates; a file is its model."""
+class Gauge(ForetoldGauge):
+    """Time is a function of multiply-accumulates."""
 
-    runtime: Any
-    context: Context
-    benchmark: Any
-
-    def __enter__(self) -> FakeGauge:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
-
-    def exported(self, model: Model) -> Model:
-        return model
-
-    def ms_of(self, macs: int) -> float:
-        return fake_ms(macs)
-
-    def latencies(self, models: Sequence[Model], _progress: Any = None) -> list[Shown]:
-        times = [self.ms_of(count_macs(model.blueprint, model.spec)) for model in models]
-        return [Shown(exactly(ms), exactly(times[0] / ms)) for ms in times]
+    def ms_of(self, model: Model) -> float:
+        return fake_ms(count_macs(model.blueprint, model.spec))
 
 
 def fake_table(layers: Any, step: int, *_: Any) -> Table:
@@ -78,18 +46,9 @@ def fake_table(layers: Any, step: int, *_: Any) -> Table:
     return Table(ms, step)
 
 
-@dataclass
-class Told:
-    facts: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def context(self, context: Context) -> Context:
-        return replace(context, note=self.facts.__setitem__, warn=self.warnings.append)
-
-
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency_prune, "Gauge", FakeGauge)
+    monkeypatch.setattr(latency_prune, "Gauge", Gauge)
     monkeypatch.setattr(latency_prune, "timed_layers", fake_table)
 
 
@@ -126,7 +85,7 @@ def test_a_target_that_no_widths_reach_says_what_can_be_had(plain: Model, contex
 
 def test_it_never_ends_slower(plain: Model, context: Context, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine where fewer channels take longer."""
-    monkeypatch.setattr(FakeGauge, "ms_of", lambda self, macs: 2.0 - macs / 1e9)
+    monkeypatch.setattr(Gauge, "ms_of", lambda _, model: 2.0 - count_macs(model.blueprint, model.spec) / 1e9)
     told = Told()
     assert LatencyPrune(target_ratio=0.9)(plain, told.context(context)) is plain
     assert told.warnings == ["no narrower network was measured faster: nothing was removed"]

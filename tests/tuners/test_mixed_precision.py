@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from foretold import Told
 from planted import VALUES, WEIGHTS, healthy, labelled, ruined_values, ruined_weights
 from tiny import fingerprint
 
@@ -28,20 +29,9 @@ from pipeline.tuners.mixed_precision import MixedPrecision
 STAGE = MixedPrecision(max_drop=0.15, images=8, scouts=2, candidates=2)
 
 
-@dataclass
-class Told:
-    """What a stage said."""
-
-    warnings: list[str] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    def listening(self, context: Context) -> Context:
-        return replace(context, warn=self.warnings.append, note=self.notes.__setitem__)
-
-
 def tuned(make: Callable[[Context], Model], context: Context, stage: MixedPrecision = STAGE) -> tuple[Model, Told]:
     model, told = make(context), Told()
-    return stage(model, told.listening(labelled(model, context))), told
+    return stage(model, told.context(labelled(model, context))), told
 
 
 def floats(model: Model) -> tuple[str, ...]:
@@ -63,15 +53,15 @@ def test_the_planted_layer_alone_stays_float(mended: tuple[Model, Told]) -> None
     assert warning.startswith(f"{WEIGHTS} stays float: int8 everywhere loses ")
     assert "15 are allowed" in warning
     assert warning.endswith("2.73× the speed of float instead of 3.00×")
-    assert told.notes["float_layers"] == [WEIGHTS]
-    assert told.notes["top1_lost"]["value"] <= 0.15 < told.notes["top1_lost_in_int8"]["value"]
-    assert told.notes["steps"][0]["layers"] == (WEIGHTS,)
+    assert told.facts["float_layers"] == [WEIGHTS]
+    assert told.facts["top1_lost"]["value"] <= 0.15 < told.facts["top1_lost_in_int8"]["value"]
+    assert told.facts["steps"][0]["layers"] == (WEIGHTS,)
 
 
 def test_the_same_measurements_give_the_same_model(mended: tuple[Model, Told], context: Context) -> None:
     float_model, told = ruined_weights(context), Told()
     before = fingerprint(float_model)
-    again = STAGE(float_model, told.listening(labelled(float_model, context)))
+    again = STAGE(float_model, told.context(labelled(float_model, context)))
     assert fingerprint(again) == fingerprint(mended[0])
     assert told == mended[1]
     assert fingerprint(float_model) == before
@@ -85,7 +75,7 @@ def test_where_int8_holds_the_budget_nothing_stays_float(context: Context, fores
     assert fingerprint(model) == fingerprint(plain)
     assert foreseen_times == []
     assert told.warnings == []
-    assert told.notes["float_layers"] == []
+    assert told.facts["float_layers"] == []
 
 
 @pytest.mark.usefixtures("foreseen_times")
