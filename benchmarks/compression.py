@@ -57,15 +57,23 @@ PROMISES: dict[str, tuple[Promise, ...]] = {
         Promise("resnet56-int8", "resnet56", 0.3, equal=True),
         Promise("resnet20-int8", "resnet20", 0.3, equal=True),
     ),
-    "cifar10": (
-        Promise("resnet56-pruned", "resnet56", 0.5, macs=2.0),
-        Promise("mobilenet_v3-int8", "mobilenet_v3", 1.0, equal=True),
+    "cifar10": (Promise("resnet56-pruned", "resnet56", 0.5, macs=2.0),),
+    "cifar10-mobilenet_v3": (
+        Promise("mobilenet_v3_small-int8", "mobilenet_v3_small", 1.0),
+        Promise("mobilenet_v3_small-qat", "mobilenet_v3_small", 1.0, equal=True),
+        Promise("mobilenet_v3_large-int8", "mobilenet_v3_large", 0.8),
+        Promise("mobilenet_v3_large-qat", "mobilenet_v3_large", 0.8, equal=True),
     ),
     "mnist": (
         Promise("resnet18-pruned", "resnet18", 0.5, macs=3.0),
         Promise("mobilenet_v2-int8", "resnet18", 0.5, speed=20.0, size=25.0),
     ),
-    "cats-dogs-int8": (Promise("mobilenet_v2-int8", "mobilenet_v2", 0.5, equal=True),),
+    "cats-dogs-int8": (
+        Promise("mobilenet_v2-int8", "mobilenet_v2", 0.5),
+        Promise("mobilenet_v2-qat", "mobilenet_v2", 0.5, equal=True),
+        Promise("efficientnet_lite0-int8", "efficientnet_lite0", 0.5),
+        Promise("efficientnet_lite0-qat", "efficientnet_lite0", 0.5, equal=True),
+    ),
     "cats-dogs": (Promise("mobilenet_v2-pruned", "mobilenet_v2", 0.5, macs=2.0, speed=1.6),),
 }
 

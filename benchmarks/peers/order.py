@@ -4,23 +4,27 @@ float.onnx, int8.onnx      ours; batch 1, input (1, C, H, W) float32, normalized
 float.pt2                  the float network as torch.export saves it, batch 1
 network/                   the same for who builds it with ``pipeline.model.Model.load``
 calibration.npy            (N, C, H, W) float32, normalized
-int8.txt                   what there is to know of int8.onnx
+pruned.onnx                ours, half the multiply-adds
+int8.txt, pruned.txt       what there is to know of these
 test.npy, labels.npy       what accuracy is told from; image.npy is the first, to be timed
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.peer import NOTE
+from benchmarks.peers.peer import INT8, MACS_LEFT, PRUNED, ROUND_TO, note_of, pruned_note
 from pipeline.quantizers.post_training import PostTraining
 
 if TYPE_CHECKING:
     from pipeline.dataset import DataSet
     from pipeline.model import Model
+    from pipeline.stage import Context
 
 LAST = "labels.npy"
+RATIOS = [step / 50 for step in range(5, 45)]
 TUNED = PostTraining()
 # The same graph with other numbers, in a tenth of the time: for networks whose answers are not told.
 UNTUNED = PostTraining(rounding="nearest", correct_bias=False)
@@ -74,4 +78,22 @@ def _files(model: Model, data: DataSet, order: Path, quantizer: PostTraining) ->
     ExportOnnx().write(model, order / "float.onnx")
     amx = "amx_int8" in cpu_flags()
     ExportOnnx(amx=amx).write(quantizer(model, context), order / "int8.onnx")
-    (order / NOTE).write_text("exported for processors with AMX, as this one is" if amx else "")
+    (order / note_of(INT8)).write_text("exported for processors with AMX, as this one is" if amx else "")
+    _pruned(model, context, order)
+
+
+def _pruned(model: Model, context: Context, order: Path) -> None:
+    """The least channels removed that leave at most half of the multiply-adds."""
+    from pipeline.exporters.onnx import ExportOnnx
+    from pipeline.measure.size import count_macs
+    from pipeline.pruners.structured import Prune
+
+    def left(ratio: float) -> tuple[Model, int]:
+        pruned = Prune(ratio=ratio, round_to=ROUND_TO)(model, context)
+        return pruned, count_macs(pruned.blueprint, pruned.spec)
+
+    before = count_macs(model.blueprint, model.spec)
+    first = bisect_left(RATIOS, True, key=lambda ratio: left(ratio)[1] <= MACS_LEFT * before)
+    pruned, after = left(RATIOS[first])
+    ExportOnnx().write(pruned, order / f"{PRUNED}.onnx")
+    (order / note_of(PRUNED)).write_text(pruned_note(after, before))

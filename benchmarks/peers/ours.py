@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.peer import FLOAT, INT8, NOTE, Made
+from benchmarks.peers.peer import FLOAT, INT8, Made, note_of
 
 if TYPE_CHECKING:
     from benchmarks.peers.peer import Session
@@ -18,8 +18,8 @@ PRECISIONS = (FLOAT, INT8)
 
 
 def make(order: Path, out: Path, precision: str) -> Made:
-    note = (order / NOTE).read_text() if precision == INT8 else ""
-    return Made(Path(shutil.copy(order / f"{precision}.onnx", out)), note)
+    note = order / note_of(precision)
+    return Made(Path(shutil.copy(order / f"{precision}.onnx", out)), note.read_text() if note.is_file() else "")
 
 
 def open(path: Path, threads: int) -> Session:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The first is what all others are compared with.
 PEERS = (
     "ours",
+    "ours_pruned",
     "onnxruntime_quantizer",
     "openvino_nncf",
     "executorch",
@@ -25,7 +26,17 @@ PEERS = (
     "torch_pruning",
 )
 FLOAT, INT8, PRUNED = "float", "int8", "pruned"
-NOTE = "int8.txt"  # of the order: what a reader should know of our int8 file
+# Of what is pruned. It is not fine-tuned, so its accuracy says nothing: it is there for its latency.
+MACS_LEFT, ROUND_TO = 0.5, 8
+
+
+def note_of(precision: str) -> str:
+    """File of the order that holds what a reader should know of our file of that precision."""
+    return f"{precision}.txt"
+
+
+def pruned_note(macs: float, of: float) -> str:
+    return f"{macs / 1e6:.0f} of {of / 1e6:.0f} M MACs; not fine-tuned, so accuracy is not compared"
 
 
 class Made(NamedTuple):

@@ -15,7 +15,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,18 +27,18 @@ from benchmarks.peers.order import UNTUNED, default_models, prepare
 from benchmarks.peers.peer import FLOAT, INT8
 from benchmarks.peers.record import Network, Record, Row, markdown
 from benchmarks.peers.together import compare
+from benchmarks.untrained import untrained
 from pipeline.errors import EdgewrightError
 from pipeline.measure.machine import machine_facts, versions
 from pipeline.progress import shown
 from pipeline.study import Benchmark
 
 if TYPE_CHECKING:
-    from pipeline.dataset import DataSet
-    from pipeline.model import Model
+    from pipeline.models.architecture import Architecture
 
 COMMAND = "python -m benchmarks.peers.quantization"
 PEERS = ("ours", "onnxruntime_quantizer", "openvino_nncf", "executorch")
-IMAGES_FOR_STATISTICS, FEW_IMAGES = 32, 8
+FEW_IMAGES = 8
 # What quantizing MobileNetV2 on 256 images may take.
 MOST_SECONDS, MOST_BYTES = 60.0, 2e9
 
@@ -88,7 +87,7 @@ def run(names: tuple[str, ...], images: int, benchmark: Benchmark, work: Path) -
     data = read_source("imagenet").load()
     trained, found = default_models(data), []
     for name in names:
-        model = trained.get(name) or untrained(name, data)
+        model = trained.get(name) or untrained(untrained_families()[name], data)
         order = work / name / "order"
         if name in trained:
             prepare(model, data, order, images)
@@ -100,30 +99,16 @@ def run(names: tuple[str, ...], images: int, benchmark: Benchmark, work: Path) -
     return tuple(found)
 
 
-def untrained(name: str, data: DataSet) -> Model:
-    """A network of the published form with random weights, whose values lie where trained ones do."""
-    import torch
-    from torch import nn
-
+def untrained_families() -> dict[str, Architecture]:
+    """Networks of the published form whose weights are random here."""
     from pipeline.models.mobilenet_v3 import MobileNetV3
     from pipeline.models.resnet import ResNet50
-    from pipeline.stage import Context
 
-    families = {
+    return {
         "MobileNetV3-Large": MobileNetV3(size="large"),
         "MobileNetV3-Small": MobileNetV3(size="small"),
         "ResNet50": ResNet50(),
     }
-    model: Model = families[name](None, Context(data.splits))
-    module = model.module.train()
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # the mean over all that is seen
-            layer.reset_running_stats()
-    with torch.no_grad():
-        images = data.splits.calibration.normalized_as(model.spec)
-        module(torch.from_numpy(images.x_NCHW(0, IMAGES_FOR_STATISTICS)))
-    return replace(model, module=module.eval(), state=module.state_dict())
 
 
 def without_accuracy(network: Network) -> Network:

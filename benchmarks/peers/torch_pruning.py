@@ -5,19 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.peers.ours import open as open  # the same runtime with the same settings
-from benchmarks.peers.peer import PRUNED, Made
+from benchmarks.peers.peer import MACS_LEFT, PRUNED, ROUND_TO, Made, pruned_note
 
 TITLE = "Torch-Pruning, ONNX Runtime"
 ENVIRONMENT = "torch"
 PACKAGES = ("torch-pruning", "torch", "onnxruntime")
 PRECISIONS = (PRUNED,)
-MACS = 0.5  # that shall be left
-ROUND_TO = 8
 STEPS = 50
 
 
 def make(order: Path, out: Path, _precision: str) -> Made:
-    """Not fine-tuned, so its accuracy says nothing: it is there for its latency."""
     import torch
     import torch_pruning  # type: ignore[import-not-found]
 
@@ -38,10 +35,10 @@ def make(order: Path, out: Path, _precision: str) -> Made:
     )
     after = before
     for _ in range(STEPS):
-        if after <= MACS * before:
+        if after <= MACS_LEFT * before:
             break
         pruner.step()
         after, _ = torch_pruning.utils.count_ops_and_params(model.module, example_NCHW)
     made = out / "pruned.onnx"
     torch.onnx.export(model.module, (example_NCHW,), made, dynamo=True, external_data=False, input_names=["input"])
-    return Made(made, f"{after / 1e6:.0f} of {before / 1e6:.0f} M MACs; not fine-tuned, so accuracy is not compared")
+    return Made(made, pruned_note(after, before))
