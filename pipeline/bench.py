@@ -201,7 +201,7 @@ def _row(one: Candidate, latency: Latency, benchmark: Benchmark) -> Benched:
         input=x_NCHW.shape,
         latency=latency,
         images_per_s=1e3 * one.batch / latency.p50_ms.value,
-        file_bytes=whole_bytes(artifact.path),
-        compressed_bytes=sum(map(compressed_bytes, (artifact.path, *external_files(artifact.path)))),
+        file_bytes=sum(map(whole_bytes, artifact.files)),
+        compressed_bytes=sum(map(compressed_bytes, (*artifact.files, *external_files(artifact.path)))),
         footprint=summary(starts),
     )

@@ -28,6 +28,7 @@ class Exporter(Stage):
     Attributes:
         format: the name that runtimes look for.
         suffix: of the model file.
+        notes: names of files beside it that no runtime reads.
         batch: images a call; 0 for any number.
         tools: distributions whose versions belong in the manifest.
     """
@@ -36,12 +37,16 @@ class Exporter(Stage):
     gives: ClassVar[str] = ARTIFACT
     format: ClassVar[str]
     suffix: ClassVar[str]
+    notes: ClassVar[tuple[str, ...]] = ()
     batch: ClassVar[int] = 0
     tools: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def write(self, model: Model, path: Path) -> None:
-        """Write the model file; it maps ``input`` (N, C, H, W) to ``logits`` (N, K)."""
+        """Write the model file; it maps ``input`` (N, C, H, W) to ``logits`` (N, K).
+
+        What else it writes into the file's folder, which holds nothing before, goes with it.
+        """
 
     def input_of(self, spec: InputSpec) -> InputSpec:
         """What the file takes, of a model that takes ``spec``."""
@@ -59,14 +64,17 @@ class Exporter(Stage):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{self.suffix}"
             self.write(value, path)
-            content = path.read_bytes()
-        return Draft(self.manifest(value), content, probe(self.reference(value), context))
+            contents = contents_of(Path(folder))
+        content = contents.pop(path.name)
+        manifest = self.manifest(value, tuple(name for name in contents if name not in self.notes))
+        return Draft(manifest, content, probe(self.reference(value), context), contents)
 
-    def manifest(self, value: Model) -> Manifest:
+    def manifest(self, value: Model, parts: tuple[str, ...] = ()) -> Manifest:
         return Manifest(
             recipe="",
             format=self.format,
             file=f"model{self.suffix}",
+            parts=parts,
             integer=value.integer,
             batch=self.images_a_call(value),
             input=self.input_of(value.spec),
@@ -76,6 +84,12 @@ class Exporter(Stage):
             lineage=(),
             tools={name: version(name) for name in self.tools},
         )
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder by its relative name, in sorted order."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def probe(value: Model, context: Context) -> Probe:

@@ -88,11 +88,12 @@ def test_manifest_is_complete(exporter: str, precision: str, artifact_of: Artifa
     assert (manifest.input, manifest.classes) == (model.spec, model.classes)
     assert manifest.params == count_params(model.blueprint) > 0
     assert manifest.macs == count_macs(model.blueprint, model.spec) > 0
-    assert manifest.sha256 == {name: sha256_of(artifact.folder / name) for name in (manifest.file, PROBE)}
-    assert {path.name for path in artifact.folder.iterdir()} == {manifest.file, PROBE, MANIFEST}
+    files = [path for path in artifact.folder.rglob("*") if path.is_file() and path.name != MANIFEST]
+    assert manifest.sha256 == {path.relative_to(artifact.folder).as_posix(): sha256_of(path) for path in files}
+    assert manifest.sha256.keys() == {manifest.file, *manifest.parts, *EXPORTERS[exporter].notes, PROBE}
     assert "torch" in manifest.tools
     assert all(version[0].isdigit() for version in manifest.tools.values())
-    assert artifact.bytes == artifact.path.stat().st_size > 0
+    assert artifact.bytes == sum(path.stat().st_size for path in artifact.files) > 0
 
 
 @every_exporter
@@ -153,7 +154,9 @@ def test_what_a_runtime_cannot_open_is_named(
 ) -> None:
     artifact = artifact_of(exporter, "float")
     broken = Artifact(tmp_path, artifact.manifest)
-    broken.path.write_bytes(b"not a network" * 40)
+    for path in broken.files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not a network" * 40)
     with pytest.raises(UnavailableError, match=str(broken.path)) as caught:
         RUNTIMES[runtime]().open(broken, threads=1)
     assert len(caught.value.lines()) <= 6
@@ -162,7 +165,8 @@ def test_what_a_runtime_cannot_open_is_named(
 @every_exporter
 @every_precision
 def test_the_file_tells_nothing_of_where_it_was_made(exporter: str, precision: str, artifact_of: ArtifactOf) -> None:
-    content = artifact_of(exporter, precision).path.read_bytes()
+    files = [path for path in artifact_of(exporter, precision).folder.rglob("*") if path.is_file()]
+    content = b"".join(path.read_bytes() for path in files)
     told = [b"site-packages", b"stack_trace", os.getcwd().encode(), sys.prefix.encode(), tempfile.gettempdir().encode()]
     if exporter == "ExportOnnx":
         told += [b".py", b"forward("]
@@ -223,7 +227,8 @@ def wide(context: Context) -> dict[str, tuple[Model, Model]]:
 def test_int8_files_are_a_fraction(
     exporter: str, precision: str, wide: dict[str, tuple[Model, Model]], context: Context
 ) -> None:
-    big, small = (len(EXPORTERS[exporter]()(model, context).content) for model in wide[precision])
+    drafts = [EXPORTERS[exporter]()(model, context) for model in wide[precision]]
+    big, small = (len(d.content) + sum(len(d.beside[name]) for name in d.manifest.parts) for d in drafts)
     assert small < 0.45 * big
 
 
