@@ -131,7 +131,8 @@ def candidates(strangers: Sequence[Stranger], benchmark: Benchmark, runtimes: Se
     known = {name: plugin for name, plugin in discover("runtime").items() if not plugin.missing()}
     for stranger in strangers:
         for name, plugin in known.items():
-            if plugin.format != stranger.artifact.manifest.format or (runtimes and name not in runtimes):  # type: ignore[attr-defined]
+            opens = plugin.opens(stranger.artifact.manifest.format)  # type: ignore[attr-defined]
+            if not opens or (runtimes and name not in runtimes):
                 continue
             for threads in dict.fromkeys((benchmark.threads, *benchmark.sweep_threads)):
                 for batch in stranger.batches((1, *benchmark.sweep_batches)):

@@ -15,10 +15,13 @@ _LOGGERS = ("root", "torch.onnx", "torch.utils._pytree", "torchao", "onnxscript"
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """No warnings, log lines or prints from PyTorch and ONNX Runtime's quantizer inside the block.
+    """No warnings, log lines or prints from PyTorch and ONNX Runtime's tools inside the block.
 
-    They concern the libraries' own deprecations and progress; errors still raise.
+    They concern the libraries' own deprecations and progress; errors still raise. A library that configures
+    everybody's logging when it is imported does not find it unconfigured.
     """
+    configured = logging.NullHandler()
+    logging.root.addHandler(configured)
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -28,5 +31,6 @@ def hushed() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.root.removeHandler(configured)
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)

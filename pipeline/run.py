@@ -155,4 +155,4 @@ def with_layers(shop: Workshop, results: Results, measured: Measured) -> Results
 
 def runtimes_of(study: Study, step: Step) -> list[Runtime]:
     """The study's runtimes that open what a step makes."""
-    return [runtime for runtime in study.runtimes if runtime.format == getattr(step.stage, "format", "")]
+    return [runtime for runtime in study.runtimes if runtime.opens(getattr(step.stage, "format", ""))]

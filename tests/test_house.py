@@ -61,7 +61,12 @@ HOMES = {
         "pipeline/tuners/_layer_files.py",
     ),
     "onnxscript": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
-    "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/", "pipeline/quantizers/onnx_file.py"),
+    "onnxruntime": (
+        "pipeline/runtimes/onnx_runtime.py",
+        "pipeline/exporters/ort.py",
+        "pipeline/bundle/",
+        "pipeline/quantizers/onnx_file.py",
+    ),
     "openvino": ("pipeline/runtimes/open_vino.py",),
     "optuna": ("pipeline/tuners/_hunt.py",),
     "sklearn": ("pipeline/data/digits.py",),

@@ -39,7 +39,7 @@ INTEGERS = ("int8", "dynamic")
 PRECISIONS = ("float", *INTEGERS)
 Models = dict[str, Model]
 ArtifactOf = Callable[[str, str], Artifact]
-PAIRS = [(e, r) for e in EXPORTERS for r in RUNTIMES if EXPORTERS[e].format == RUNTIMES[r].format]
+PAIRS = [(e, r) for e in EXPORTERS for r in RUNTIMES if RUNTIMES[r].opens(EXPORTERS[e].format)]
 
 every_exporter = pytest.mark.parametrize("exporter", EXPORTERS)
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
