@@ -13,6 +13,7 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, answer
 from pipeline.conclude import Measured, conclude, reference_of
 from pipeline.deliver import deliver
+from pipeline.errors import Unfit
 from pipeline.execute import Workshop
 from pipeline.files import folder_lock, sweep
 from pipeline.layers import layers_of
@@ -102,7 +103,12 @@ def make_all(shop: Workshop, study: Study) -> tuple[list[Answered], list[Failure
     answered: list[Answered] = []
     failures: list[Failure] = []
     for number, (step, runtimes) in enumerate(steps):
-        entry = shop.do(step, number)
+        try:
+            entry = shop.do(step, number)
+        except Unfit as error:
+            format_ = getattr(step.stage, "format", "")
+            failures += [failed(shop, (step.recipe, format_), runtime, error.cause) for runtime in runtimes]
+            continue
         if step.stage.gives != ARTIFACT:
             continue
         artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
@@ -110,15 +116,19 @@ def make_all(shop: Workshop, study: Study) -> tuple[list[Answered], list[Failure
             try:
                 answered.append(answer(shop, artifact, step, runtime))
             except Crashed as error:
-                failures.append(failed(shop, artifact, runtime, error.cause))
+                failures.append(failed(shop, named(artifact), runtime, error.cause))
     return answered, failures
 
 
-def failed(shop: Workshop, artifact: Artifact, runtime: Runtime, reason: str) -> Failure:
-    """Say that a variant is lost, and go on without it."""
-    manifest = artifact.manifest
+def named(artifact: Artifact) -> tuple[str, str]:
+    """Its recipe and its format."""
+    return artifact.manifest.recipe, artifact.manifest.format
+
+
+def failed(shop: Workshop, name: tuple[str, str], runtime: Runtime, reason: str) -> Failure:
+    """Say that a variant, of that recipe and format, is lost, and go on without it."""
     shop.warn(f"{reason}; the study goes on without it")
-    return Failure(recipe=manifest.recipe, format=manifest.format, runtime=runtime.kind, reason=reason)
+    return Failure(recipe=name[0], format=name[1], runtime=runtime.kind, reason=reason)
 
 
 def measure_all(shop: Workshop, study: Study, answered: list[Answered], failures: list[Failure]) -> Measured:
@@ -135,8 +145,8 @@ def measure_all(shop: Workshop, study: Study, answered: list[Answered], failures
         if not lost:
             raise
         found = [
-            failed(shop, answered[i].artifact, answered[i].runtime, f"{answered[i].label}, while it was timed: {cause}")
-            for i, cause in lost.items()
+            failed(shop, named(item.artifact), item.runtime, f"{item.label}, while it was timed: {cause}")
+            for item, cause in ((answered[i], cause) for i, cause in lost.items())
         ]
         left = [item for index, item in enumerate(answered) if index not in lost]
         return measure_all(shop, study, left, [*failures, *found])

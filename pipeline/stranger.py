@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMATS = {".onnx": "onnx", ".ort": "ort", ".pt": "torchscript", ".torchscript": "torchscript", ".pt2": "pt2"}
+FORMATS = {
+    ".onnx": "onnx",
+    ".ort": "ort",
+    ".pt": "torchscript",
+    ".torchscript": "torchscript",
+    ".pt2": "pt2",
+    ".pte": "pte",
+}
 PROGRAMS = ("torchscript", "pt2")
 NUMBERS = ("float32", "uint8")
 RANK = 4  # N, C, H, W

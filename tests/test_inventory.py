@@ -52,6 +52,8 @@ def test_what_is_missing_comes_with_the_way_to_install_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(plugin, "_importable", lambda name: False)
     missing = {item.name: item.missing for items in inventory().values() for item in items if item.missing}
     assert missing == {
+        "ExportExecuTorch": "not installed: pip install 'edgewright[executorch]'",
+        "executorch": "not installed: pip install 'edgewright[executorch]'",
         "openvino": "not installed: pip install 'edgewright[openvino]'",
         "AccuracyBudget": "not installed: pip install 'edgewright[tune]'",
     }

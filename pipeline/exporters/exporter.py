@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifact import Draft, Manifest, Probe
+from pipeline.errors import Unfit
 from pipeline.hush import hushed
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Model
@@ -60,12 +61,23 @@ class Exporter(Stage):
         """As ``batch``, where the model has no say in it."""
         return self.batch
 
+    def refusal(self, model: Model) -> str:
+        """Why the format cannot hold this model; "" where it can."""
+        return ""
+
     def __call__(self, value: Model, context: Context) -> Draft:
+        """Export it.
+
+        Raises:
+            Unfit: the format cannot hold this model; a study goes on without the file.
+        """
+        if reason := self.refusal(value):
+            raise Unfit(reason, "export it to another format as well")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{self.suffix}"
             self.write(value, path)
             contents = contents_of(Path(folder))
-        content = contents.pop(path.name)
+        content = contents.pop(path.relative_to(folder).as_posix())
         manifest = self.manifest(value, tuple(name for name in contents if name not in self.notes))
         return Draft(manifest, content, probe(self.reference(value), context), contents)
 
