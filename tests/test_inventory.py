@@ -54,6 +54,8 @@ def test_what_is_missing_comes_with_the_way_to_install_it(monkeypatch: pytest.Mo
     assert missing == {
         "ExportExecuTorch": "not installed: pip install 'edgewright[executorch]'",
         "executorch": "not installed: pip install 'edgewright[executorch]'",
+        "ExportNcnn": "not installed: pip install 'edgewright[ncnn]'",
+        "ncnn": "not installed: pip install 'edgewright[ncnn]'",
         "openvino": "not installed: pip install 'edgewright[openvino]'",
         "AccuracyBudget": "not installed: pip install 'edgewright[tune]'",
     }
