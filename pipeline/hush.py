@@ -5,12 +5,30 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 # PyTorch's exporters, what torchao says of PyTorch when it is imported, and ONNX Runtime's quantizer, which
 # talks to the root.
 _LOGGERS = ("root", "torch.onnx", "torch.utils._pytree", "torchao", "onnxscript")
+
+
+STDERR = 2
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Nothing on stderr, from Python or from below it, where native runtimes tell what processor they found."""
+    kept = os.dup(STDERR)
+    try:
+        with Path(os.devnull).open("wb") as nowhere, contextlib.redirect_stderr(io.StringIO()):
+            os.dup2(nowhere.fileno(), STDERR)
+            yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 @contextlib.contextmanager

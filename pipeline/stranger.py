@@ -25,6 +25,7 @@ FORMATS = {
     ".torchscript": "torchscript",
     ".pt2": "pt2",
     ".pte": "pte",
+    ".tflite": "tflite",
 }
 PROGRAMS = ("torchscript", "pt2")
 NUMBERS = ("float32", "uint8")

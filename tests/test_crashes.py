@@ -12,6 +12,7 @@ from rich.console import Console
 from tiny_run import TinyRun, copied, edgewright, study, written
 
 from pipeline import plugin
+from pipeline.artifact import Artifact
 from pipeline.bundle.verify import verify_folder
 from pipeline.errors import StageFailed
 from pipeline.exporters.onnx import ExportOnnx
@@ -77,6 +78,21 @@ def test_the_study_goes_on_without_a_file_that_its_format_cannot_hold(tiny: Tiny
     assert (failure.recipe, failure.format, failure.runtime) == ("int8", "picky", "broad")
     assert failure.reason == "int8 · Picky: picky holds no integers"
     assert f"warning: {failure.reason}; the study goes on without it" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert verify_folder(tiny.out)
+
+
+def test_what_nothing_here_runs_is_delivered_and_said_to_be_unchecked(tiny: TinyRun) -> None:
+    update = {"exports": (ExportOnnx(), Picky()), "benchmark": BENCHMARK}
+    console = Console(file=io.StringIO(), width=200)
+    changed = read_study(study()).model_copy(update=update)
+    results = run(changed, tiny.out, threads=1, device="cpu", console=console)
+    assert [(variant.recipe, variant.format) for variant in results.variants] == [("base", "onnx"), ("int8", "onnx")]
+    unrun, refused = results.failures
+    assert (unrun.recipe, unrun.format, unrun.runtime) == ("base", "picky", "no runtime")
+    assert "its answers unchecked" in unrun.reason
+    assert "base · Picky: no runtime of the study opens it" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert (refused.recipe, refused.reason) == ("int8", "int8 · Picky: picky holds no integers")
+    assert Artifact.load(tiny.out / "models" / "base" / "picky").manifest.format == "picky"
     assert verify_folder(tiny.out)
 
 

@@ -20,7 +20,7 @@ FILES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.
 LEVELS = """
 errors
 spec hush memory
-signals progress files ranks
+signals progress files ranks environment
 aside
 plugin images
 dataset
@@ -69,6 +69,9 @@ HOMES = {
     ),
     "openvino": ("pipeline/runtimes/open_vino.py",),
     "executorch": ("pipeline/exporters/executorch.py", "pipeline/runtimes/executorch.py"),
+    "coremltools": ("pipeline/exporters/core_ml.py", "pipeline/runtimes/core_ml.py"),
+    "ai_edge_litert": ("pipeline/runtimes/lite_rt.py",),
+    "litert_torch": ("pipeline/exporters/_litert_convert.py",),
     "ncnn": ("pipeline/runtimes/ncnn.py",),
     "pnnx": ("pipeline/exporters/ncnn.py",),
     "optuna": ("pipeline/tuners/_hunt.py",),
@@ -101,6 +104,8 @@ HEAVY = [
     "onnxruntime",
     "openvino",
     "executorch",
+    "coremltools",
+    "ai_edge_litert",
     "ncnn",
     "pnnx",
     "optuna",

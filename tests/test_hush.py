@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 
 import pytest
 
-from pipeline.hush import hushed
+from pipeline.hush import hushed, unheard
 
 
 def talkative() -> None:
@@ -27,6 +28,14 @@ def test_nothing_is_heard_of_a_library(monkeypatch: pytest.MonkeyPatch, capfd: p
         talkative()
     assert capfd.readouterr() == ("", "")
     assert logging.root.handlers == []
+
+
+def test_what_is_written_below_python_is_unheard_too(capfd: pytest.CaptureFixture[str]) -> None:
+    with unheard():
+        os.write(2, b"from a native library\n")
+        print("and through Python", file=sys.stderr)
+    print("heard again", file=sys.stderr)
+    assert capfd.readouterr() == ("", "heard again\n")
 
 
 def test_levels_and_warnings_are_as_before_even_after_an_error() -> None:

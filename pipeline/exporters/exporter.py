@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifact import Draft, Manifest, Probe
+from pipeline.environment import Environment
 from pipeline.errors import Unfit
 from pipeline.hush import hushed
 from pipeline.measure.size import count_macs, count_params
@@ -32,6 +33,7 @@ class Exporter(Stage):
         notes: names of files beside it that no runtime reads.
         batch: images a call; 0 for any number.
         tools: distributions whose versions belong in the manifest.
+        environment: where a part of the work is done; None where all of it is done here.
     """
 
     takes: ClassVar[tuple[str, ...]] = (FLOAT, INT8, MODEL)
@@ -41,6 +43,7 @@ class Exporter(Stage):
     notes: ClassVar[tuple[str, ...]] = ()
     batch: ClassVar[int] = 0
     tools: ClassVar[tuple[str, ...]]
+    environment: ClassVar[Environment | None] = None
 
     @abstractmethod
     def write(self, model: Model, path: Path) -> None:
@@ -73,6 +76,8 @@ class Exporter(Stage):
         """
         if reason := self.refusal(value):
             raise Unfit(reason, "export it to another format as well")
+        if self.environment:
+            self.environment.make(context.warn)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{self.suffix}"
             self.write(value, path)
@@ -94,8 +99,13 @@ class Exporter(Stage):
             params=count_params(value.blueprint),
             macs=count_macs(value.blueprint, value.spec),
             lineage=(),
-            tools={name: version(name) for name in self.tools},
+            tools=self._versions(),
         )
+
+    def _versions(self) -> dict[str, str]:
+        """Of what made the file: packages from here, and what only the other environment has."""
+        there = self.environment.versions if self.environment else {}
+        return {**there, **{name: version(name) for name in self.tools}}
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import Artifact
 from pipeline.errors import UnavailableError
-from pipeline.hush import hushed
+from pipeline.hush import hushed, unheard
 from pipeline.runtime import Port, Ports, Runtime
 
 if TYPE_CHECKING:
@@ -21,7 +17,6 @@ if TYPE_CHECKING:
     from pipeline.runtime import Session
 
 METHOD = "forward"
-STDERR = 2
 
 
 class ExecuTorch(Runtime):
@@ -88,21 +83,6 @@ class _Session:
         [answer] = self.method.execute([torch.from_numpy(x_NCHW)])  # a copy: it is given to nobody else
         logits_NK: NDArray[np.float32] = answer.numpy()
         return logits_NK
-
-
-@contextlib.contextmanager
-def unheard() -> Iterator[None]:
-    """Nothing that is written to this process's stderr, where ExecuTorch tells how it looks for the processor."""
-    sys.stderr.flush()
-    kept = os.dup(STDERR)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), STDERR)
-            yield
-            sys.stderr.flush()
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
 
 
 def _program(path: Path) -> Any:
