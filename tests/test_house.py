@@ -87,6 +87,7 @@ HOMES = {
         "pipeline/quantizers/",
         "pipeline/exporters/_integer_torch.py",
         "pipeline/exporters/_xnnpack.py",
+        "pipeline/exporters/_litert_convert.py",
         "pipeline/runtimes/eager.py",
     ),
     "typer": ("pipeline/cli.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),

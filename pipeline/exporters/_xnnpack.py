@@ -35,7 +35,7 @@ def signed(module: nn.Module) -> nn.Module:
     made = copy.deepcopy(module)
     for node in list(made.graph.nodes):
         if node.target in PER_TENSOR:
-            _lower(node)
+            lower(node)
         elif node.target is aten.linear.default and _gives_floats(node):
             _quantize_again(node)
     made.recompile()
@@ -59,7 +59,7 @@ def spell_out_gates(module: fx.GraphModule) -> fx.GraphModule:
     return module
 
 
-def _lower(node: fx.Node) -> None:
+def lower(node: fx.Node) -> None:
     """Signed integers instead of unsigned ones."""
     value, scale, zero_point, *kind = node.args
     assert tuple(kind) == UNSIGNED

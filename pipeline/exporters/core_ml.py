@@ -32,7 +32,7 @@ class ExportCoreMl(Exporter):
     ios: Annotated[int, Field(ge=15, le=18)] = 16
 
     def refusal(self, model: Model) -> str:
-        return "Core ML cannot hold our int8: its activations are symmetric, ours are not" if model.integer else ""
+        return "ExportCoreMl is for float networks: int8 was never checked on a Mac" if model.integer else ""
 
     def write(self, model: Model, path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder, hushed(), unheard():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ SCRIPT = Path(__file__).with_name("_litert_convert.py")
 
 
 class ExportLiteRt(Exporter):
-    """LiteRT's .tflite, whose image comes with its channels last; float only."""
+    """LiteRT's .tflite, whose image comes with its channels last, and to an int8 file as int8."""
 
     format: ClassVar[str] = "tflite"
     suffix: ClassVar[str] = ".tflite"
@@ -29,7 +30,11 @@ class ExportLiteRt(Exporter):
     )
 
     def refusal(self, model: Model) -> str:
-        return "LiteRT's converter finds int8 by itself, and cannot hold ours" if model.integer else ""
+        if not model.integer:
+            return ""
+        from pipeline._dynamic_linear import is_dynamic
+
+        return "LiteRT's converter takes int8 of fixed ranges only" if is_dynamic(model.module) else ""
 
     def write(self, model: Model, path: Path) -> None:
         import torch
@@ -38,5 +43,14 @@ class ExportLiteRt(Exporter):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "model.pt2"
             with hushed():
-                torch.export.save(anonymous(captured(model, self.batch)), source)
-            self.environment.run(SCRIPT, str(source), str(path))
+                torch.export.save(anonymous(captured(convertible(model), self.batch)), source)
+            self.environment.run(SCRIPT, str(source), str(path), *(["int8"] if model.integer else []))
+
+
+def convertible(model: Model) -> Model:
+    """The model with an int8 module that the converter recognizes; a float one as it is."""
+    if not model.integer:
+        return model
+    from pipeline.exporters._litert_integers import recognizable
+
+    return replace(model, module=recognizable(model.module))

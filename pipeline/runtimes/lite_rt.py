@@ -31,7 +31,7 @@ class LiteRt(Runtime):
         [taken], [given] = interpreter.get_input_details(), interpreter.get_output_details()
 
         def session(x_NCHW: NDArray[Any]) -> NDArray[np.float32]:
-            interpreter.set_tensor(taken["index"], x_NCHW.transpose(0, 2, 3, 1))
+            interpreter.set_tensor(taken["index"], as_taken(x_NCHW.transpose(0, 2, 3, 1), taken))
             interpreter.invoke()
             logits_NK: NDArray[np.float32] = interpreter.get_tensor(given["index"])  # a copy
             return logits_NK
@@ -42,6 +42,17 @@ class LiteRt(Runtime):
         interpreter = _interpreter(path, 1)
         inputs = tuple(_image(told) for told in interpreter.get_input_details())
         return Ports(inputs, tuple(_port(told) for told in interpreter.get_output_details()))
+
+
+def as_taken(x_NHWC: NDArray[Any], taken: dict[str, Any]) -> NDArray[Any]:
+    """An image as the file takes it: of an int8 file the integers, by the step and zero point that stand in it."""
+    import numpy as np
+
+    if taken["dtype"] is not np.int8:
+        return x_NHWC
+    step, zero_point = taken["quantization"]
+    integers: NDArray[Any] = np.clip(np.rint(x_NHWC * np.float32(1 / step)) + zero_point, -128, 127).astype(np.int8)
+    return integers
 
 
 def _interpreter(path: Path, threads: int) -> Any:
@@ -64,6 +75,6 @@ def _port(told: dict[str, Any]) -> Port:
 
 
 def _image(told: dict[str, Any]) -> Port:
-    """As others say it: the file's channels come last."""
+    """As a session takes it: channels come first, and int8 is made of floats."""
     shape, dtype = _port(told)
-    return Port((shape[0], shape[-1], *shape[1:-1]), dtype)
+    return Port((shape[0], shape[-1], *shape[1:-1]), "float32" if dtype == "int8" else dtype)

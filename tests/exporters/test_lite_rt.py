@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tiny import family, plain_model
 
 from pipeline.artifact import Artifact
 from pipeline.errors import UnavailableError, Unfit
+from pipeline.exporters._litert_integers import recognizable
 from pipeline.exporters.lite_rt import ExportLiteRt
 from pipeline.measure.parity import check_parity, probe_parity
 from pipeline.model import Model
@@ -51,9 +54,31 @@ def test_families_of_other_operators_answer_as_in_pytorch(
     check_parity(probe_parity(found, LiteRt().open(found, 1)), False, "litert")
 
 
-def test_int8_is_refused_before_anything_is_installed(int8: Model, context: Context) -> None:
-    with pytest.raises(Unfit, match="cannot hold"):
-        ExportLiteRt()(int8, context)
+@made
+def test_int8_runs_on_integers(int8: Model, full_context: Context, tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    ExportLiteRt()(int8, full_context).save(tmp_path)
+    found = Artifact.load(tmp_path)
+    parity = probe_parity(found, LiteRt().open(found, 1))
+    check_parity(parity, True, "litert")
+    assert parity.sqnr_db > 40
+    interpreter = Interpreter(model_path=str(found.path))
+    kinds = {told["index"]: told["dtype"] for told in interpreter.get_tensor_details()}
+    convolutions = [one for one in interpreter._get_ops_details() if "CONV_2D" in one["op_name"]]
+    assert len(convolutions) > 30
+    assert {kinds[one["outputs"][0]] for one in convolutions} == {np.int8}
+
+
+def test_weights_spelled_out_are_the_same_weights(int8: Model, context: Context) -> None:
+    x_NCHW = torch.from_numpy(context.data.validation.x_NCHW(0, 4))
+    with torch.no_grad():
+        torch.testing.assert_close(recognizable(int8.module)(x_NCHW), int8.module(x_NCHW))
+
+
+def test_dynamic_int8_is_refused_before_anything_is_installed(dynamic: Model, context: Context) -> None:
+    with pytest.raises(Unfit, match="fixed ranges only"):
+        ExportLiteRt()(dynamic, context)
 
 
 def test_what_is_no_network_is_named(tmp_path: Path) -> None:
