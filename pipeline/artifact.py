@@ -1,15 +1,15 @@
-"""An artifact: a folder with a model file, its manifest, and a probe that proves it."""
+"""An artifact: a folder with a model of one or several files, its manifest, and a probe that proves it."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pipeline.errors import CorruptFile, NewerFormat
 from pipeline.files import sha256_of, verify_files
@@ -28,7 +28,9 @@ class Manifest(Value):
     """What a model file is, how its input is made, and where it came from.
 
     Attributes:
-        format: "onnx", "torchscript" or "pt2".
+        format: "onnx", "torchscript", "pt2" and so on: what its exporter calls it.
+        file: the model file that a runtime is given, relative to the folder.
+        parts: other files that the runtime reads with it, such as its weights.
         integer: the weights and activations are int8.
         batch: images a call; 0 where the file takes any number.
         params: learned numbers. macs: multiply-accumulates for one image.
@@ -42,6 +44,8 @@ class Manifest(Value):
     recipe: str
     format: str
     file: str
+    # Left out where there is one file, so that manifests written before there were parts stay what they were.
+    parts: Annotated[tuple[str, ...], Field(exclude_if=lambda parts: not parts)] = ()
     integer: bool
     batch: int
     input: InputSpec
@@ -100,9 +104,14 @@ class Artifact:
         return self.folder / self.manifest.file
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the runtime reads, ``path`` first."""
+        return (self.path, *(self.folder / name for name in self.manifest.parts))
+
+    @property
     def bytes(self) -> int:
-        """Size of the model file."""
-        return self.path.stat().st_size
+        """Size of the model, all its files together."""
+        return sum(path.stat().st_size for path in self.files)
 
     def probe(self) -> Probe:
         return Probe.load(self.folder / PROBE)
@@ -122,17 +131,25 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Draft:
-    """An artifact in memory, as an exporter makes it."""
+    """An artifact in memory, as an exporter makes it.
+
+    Attributes:
+        content: of the manifest's file. beside: of every other file by its name, parts and what only people or
+            build tools read.
+    """
 
     manifest: Manifest
     content: bytes
     probe: Probe
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Write the file, the probe, and last the manifest that vouches for both."""
-        (folder / self.manifest.file).write_bytes(self.content)
-        (folder / PROBE).write_bytes(self.probe.to_bytes())
-        sha256 = {name: sha256_of(folder / name) for name in (self.manifest.file, PROBE)}
+        """Write the files, the probe, and last the manifest that vouches for all."""
+        contents = {self.manifest.file: self.content, **self.beside, PROBE: self.probe.to_bytes()}
+        for name, content in contents.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        sha256 = {name: sha256_of(folder / name) for name in contents}
         (folder / MANIFEST).write_text(self.manifest.sealed(sha256).to_text(), encoding="utf-8")
 
 

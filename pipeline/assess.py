@@ -83,7 +83,7 @@ def answer(shop: Workshop, artifact: Artifact, step: Step, runtime: Runtime) -> 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
         splits = shop.data.splits.validation, shop.data.test
         parity, (validation, test) = shop.aside.do(ask, runtime, artifact, shop.threads, splits)
-        facts = parity.model_dump(), compressed_bytes(artifact.path)
+        facts = parity.model_dump(), sum(map(compressed_bytes, artifact.files))
         return Arrays({"validation_NK": validation, "test_NK": test}), dict(zip(FACTS, facts, strict=True))
 
     entry = shop.cached(own, label, manifest.recipe, make)

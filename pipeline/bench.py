@@ -131,7 +131,8 @@ def candidates(strangers: Sequence[Stranger], benchmark: Benchmark, runtimes: Se
     known = {name: plugin for name, plugin in discover("runtime").items() if not plugin.missing()}
     for stranger in strangers:
         for name, plugin in known.items():
-            if plugin.format != stranger.artifact.manifest.format or (runtimes and name not in runtimes):  # type: ignore[attr-defined]
+            opens = plugin.opens(stranger.artifact.manifest.format)  # type: ignore[attr-defined]
+            if not opens or (runtimes and name not in runtimes):
                 continue
             for threads in dict.fromkeys((benchmark.threads, *benchmark.sweep_threads)):
                 for batch in stranger.batches((1, *benchmark.sweep_batches)):
@@ -201,7 +202,7 @@ def _row(one: Candidate, latency: Latency, benchmark: Benchmark) -> Benched:
         input=x_NCHW.shape,
         latency=latency,
         images_per_s=1e3 * one.batch / latency.p50_ms.value,
-        file_bytes=whole_bytes(artifact.path),
-        compressed_bytes=sum(map(compressed_bytes, (artifact.path, *external_files(artifact.path)))),
+        file_bytes=sum(map(whole_bytes, artifact.files)),
+        compressed_bytes=sum(map(compressed_bytes, (*artifact.files, *external_files(artifact.path)))),
         footprint=summary(starts),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.artifact import Artifact
 from pipeline.assess import Answered
 from pipeline.dataset import DataSet
 from pipeline.errors import StageFailed
@@ -46,6 +47,7 @@ class Measured:
     Attributes:
         timed: latency, one column a variant in the order of ``answered``, and then the sweeps.
         footprints: by variant. failures: what could not be measured.
+        unrun: artifacts that no runtime of the study opens; they are delivered as they were exported.
     """
 
     study: Study
@@ -54,6 +56,7 @@ class Measured:
     timed: Timed
     footprints: Sequence[Footprint | None]
     failures: Sequence[Failure] = ()
+    unrun: Sequence[Artifact] = ()
 
     @property
     def reference(self) -> int:

@@ -24,7 +24,8 @@ BUNDLE = "bundle"
 def deliver(out: Path, results: Results, measured: Measured) -> None:
     """Bring the output folder to hold exactly what the results describe."""
     answered = measured.answered
-    folders = {out / MODELS / a.artifact.manifest.recipe / a.artifact.manifest.format: a.artifact for a in answered}
+    artifacts = [*(item.artifact for item in answered), *measured.unrun]
+    folders = {out / MODELS / one.manifest.recipe / one.manifest.format: one for one in artifacts}
     hashes = {folder: _hashes(artifact) for folder, artifact in folders.items()}
     for folder, artifact in folders.items():
         copy_files(artifact.folder, folder, hashes[folder])

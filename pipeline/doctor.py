@@ -99,8 +99,8 @@ def runtimes() -> Iterator[Check]:
     """Which runtimes can be measured here."""
     for kind, plugin in discover("runtime").items():
         if plugin.missing():
-            fix = f"pip install 'edgewright[{plugin.extra}]'"
-            yield Check(name=f"runtime {kind}", status="warn", found="not installed", fix=fix)
+            found = "not installed" if plugin.at_home() else "not on this machine"
+            yield Check(name=f"runtime {kind}", status="warn", found=found, fix=plugin.remedy())
         else:
             package_name = str(getattr(plugin, "package", ""))
             yield Check(name=f"runtime {kind}", status="ok", found=version(package_name))

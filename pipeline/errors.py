@@ -9,7 +9,8 @@ EdgewrightError
 │   └── NewerFormat        3   a file was written by a newer edgewright
 ├── StageFailed            4   a stage ran and did not succeed
 │   ├── NotANumber         4   the loss is NaN or infinite
-│   └── ParityMiss         4   a hand-off changed the answers
+│   ├── ParityMiss         4   a hand-off changed the answers
+│   └── Unfit              4   a format cannot hold this model
 ├── ResourceError          5   disk or memory ran out
 ├── FolderBusy            75   another run holds the output folder
 ├── Interrupted          130   Ctrl-C
@@ -89,6 +90,10 @@ class NotANumber(StageFailed):
 
 
 class ParityMiss(StageFailed):
+    pass
+
+
+class Unfit(StageFailed):
     pass
 
 

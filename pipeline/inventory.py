@@ -39,7 +39,8 @@ def inventory() -> dict[str, list[Item]]:
 
 
 def _item(plugin: type[Plugin]) -> Item:
-    missing = f"not installed: pip install 'edgewright[{plugin.extra}]'" if plugin.missing() else ""
+    lack = "not installed" if plugin.at_home() else "not on this machine"
+    missing = f"{lack}: {plugin.remedy()}" if plugin.missing() else ""
     return Item(name=plugin.kind, summary=plugin.summary(), missing=missing)
 
 

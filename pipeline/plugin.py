@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import ModuleType
@@ -27,6 +28,7 @@ ROOMS = {
     "runtime": ("runtimes",),
     "blueprint": ("models", "pruners", "quantizers"),
 }
+SYSTEMS = {"darwin": "a Mac"}
 
 
 class Plugin(Value):
@@ -38,6 +40,7 @@ class Plugin(Value):
         version: raised when the same fields come to mean another result.
         requires: import names of optional packages this plug-in needs.
         extra: the installation extra that brings them.
+        system: where it runs on one operating system only: what Python's ``sys.platform`` calls that.
     """
 
     role: ClassVar[str] = ""
@@ -45,6 +48,7 @@ class Plugin(Value):
     version: ClassVar[int] = 1
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    system: ClassVar[str] = ""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -53,8 +57,19 @@ class Plugin(Value):
 
     @classmethod
     def missing(cls) -> tuple[str, ...]:
-        """The required packages that are not installed."""
-        return tuple(name for name in cls.requires if not _importable(name))
+        """The required packages that are not installed, and the system, where it is another."""
+        packages = tuple(name for name in cls.requires if not _importable(name))
+        return packages if cls.at_home() else (*packages, SYSTEMS[cls.system])
+
+    @classmethod
+    def at_home(cls) -> bool:
+        """Whether it could run on this operating system."""
+        return cls.system in ("", sys.platform)
+
+    @classmethod
+    def remedy(cls) -> str:
+        """What to do where something is missing."""
+        return f"pip install 'edgewright[{cls.extra}]'" if cls.at_home() else f"use {SYSTEMS[cls.system]}"
 
     @classmethod
     def summary(cls) -> str:
@@ -122,10 +137,9 @@ def lookup(role: str, kind: str, where: str) -> type[Plugin]:
         raise UsageError(cause, f"one of: {', '.join(sorted(known))}")
     plugin = known[kind]
     if plugin.missing():
-        raise UnavailableError(
-            f"{where}: {kind} needs {', '.join(plugin.missing())}, which is not installed",
-            f"pip install 'edgewright[{plugin.extra}]'",
-        )
+        lack = "installed" if plugin.at_home() else "here"
+        cause = f"{where}: {kind} needs {', '.join(plugin.missing())}, which is not {lack}"
+        raise UnavailableError(cause, plugin.remedy())
     return plugin
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, answer
 from pipeline.conclude import Measured, conclude, reference_of
 from pipeline.deliver import deliver
+from pipeline.errors import Unfit
 from pipeline.execute import Workshop
 from pipeline.files import folder_lock, sweep
 from pipeline.layers import layers_of
@@ -31,6 +34,8 @@ from pipeline.timing import crashing, footprints, time_all
 
 if TYPE_CHECKING:
     from pipeline.dataset import DataSet
+
+NO_RUNTIME = "no runtime"
 
 
 def run(
@@ -67,9 +72,9 @@ def run(
             for sentence in (*shop.data.left_out, *shop.data.duplicates):
                 shop.warn(sentence)
             with shop.aside:
-                answered, failures = make_all(shop, study)
+                made = make_all(shop, study)
                 ranks.announce(NO_MORE)
-                measured = measure_all(shop, study, answered, failures)
+                measured = replace(measure_all(shop, study, made.answered, made.failures), unrun=made.unrun)
                 results = with_layers(shop, conclude(measured, shop.records), measured)
         deliver(out, results, measured)
     return results
@@ -94,31 +99,63 @@ def loaded(study: Study, console: Console) -> DataSet:
         return study.data.load(progress)
 
 
-def make_all(shop: Workshop, study: Study) -> tuple[list[Answered], list[Failure]]:
-    """Every artifact of the study, with its answers on each runtime that opens its format, or why there are none."""
+@dataclass(frozen=True)
+class Made:
+    """The artifacts of a study: with their answers, or why there are none.
+
+    Attributes:
+        unrun: those that no runtime of the study opens.
+    """
+
+    answered: list[Answered] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    unrun: list[Artifact] = field(default_factory=list)
+
+
+def make_all(shop: Workshop, study: Study) -> Made:
+    """Every artifact of the study, asked on each runtime that opens its format."""
     steps = [(step, runtimes_of(study, step)) for step in plan(study, shop.data.digest)]
     measuring = 2 + bool(study.benchmark.cold_starts)  # latency, and the operators of what is recommended
     shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + measuring
-    answered: list[Answered] = []
-    failures: list[Failure] = []
+    made = Made()
     for number, (step, runtimes) in enumerate(steps):
-        entry = shop.do(step, number)
-        if step.stage.gives != ARTIFACT:
+        try:
+            entry = shop.do(step, number)
+        except Unfit as error:
+            name = step.recipe, getattr(step.stage, "format", "")
+            kinds = [runtime.kind for runtime in runtimes] or [NO_RUNTIME]
+            made.failures.extend(failed(shop, name, kind, error.cause) for kind in kinds)
             continue
-        artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
-        for runtime in runtimes:
-            try:
-                answered.append(answer(shop, artifact, step, runtime))
-            except Crashed as error:
-                failures.append(failed(shop, artifact, runtime, error.cause))
-    return answered, failures
+        if step.stage.gives == ARTIFACT:
+            artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
+            ask_all(shop, made, artifact, step, runtimes)
+    return made
 
 
-def failed(shop: Workshop, artifact: Artifact, runtime: Runtime, reason: str) -> Failure:
-    """Say that a variant is lost, and go on without it."""
-    manifest = artifact.manifest
+def ask_all(shop: Workshop, made: Made, artifact: Artifact, step: Step, runtimes: Sequence[Runtime]) -> None:
+    """Add an artifact's answers on each runtime to what is made."""
+    for runtime in runtimes:
+        try:
+            made.answered.append(answer(shop, artifact, step, runtime))
+        except Crashed as error:
+            made.failures.append(failed(shop, named(artifact), runtime.kind, error.cause))
+    if not runtimes:
+        reason = "no runtime of the study opens it: delivered as it was exported, its answers unchecked"
+        shop.warn(f"{step.label}: {reason}")
+        recipe, format_ = named(artifact)
+        made.failures.append(Failure(recipe=recipe, format=format_, runtime=NO_RUNTIME, reason=reason))
+        made.unrun.append(artifact)
+
+
+def named(artifact: Artifact) -> tuple[str, str]:
+    """Its recipe and its format."""
+    return artifact.manifest.recipe, artifact.manifest.format
+
+
+def failed(shop: Workshop, name: tuple[str, str], kind: str, reason: str) -> Failure:
+    """Say that a variant, of that recipe and format on that runtime, is lost, and go on without it."""
     shop.warn(f"{reason}; the study goes on without it")
-    return Failure(recipe=manifest.recipe, format=manifest.format, runtime=runtime.kind, reason=reason)
+    return Failure(recipe=name[0], format=name[1], runtime=kind, reason=reason)
 
 
 def measure_all(shop: Workshop, study: Study, answered: list[Answered], failures: list[Failure]) -> Measured:
@@ -135,8 +172,8 @@ def measure_all(shop: Workshop, study: Study, answered: list[Answered], failures
         if not lost:
             raise
         found = [
-            failed(shop, answered[i].artifact, answered[i].runtime, f"{answered[i].label}, while it was timed: {cause}")
-            for i, cause in lost.items()
+            failed(shop, named(item.artifact), item.runtime.kind, f"{item.label}, while it was timed: {cause}")
+            for item, cause in ((answered[i], cause) for i, cause in lost.items())
         ]
         left = [item for index, item in enumerate(answered) if index not in lost]
         return measure_all(shop, study, left, [*failures, *found])
@@ -155,4 +192,4 @@ def with_layers(shop: Workshop, results: Results, measured: Measured) -> Results
 
 def runtimes_of(study: Study, step: Step) -> list[Runtime]:
     """The study's runtimes that open what a step makes."""
-    return [runtime for runtime in study.runtimes if runtime.format == getattr(step.stage, "format", "")]
+    return [runtime for runtime in study.runtimes if runtime.opens(getattr(step.stage, "format", ""))]

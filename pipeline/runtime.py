@@ -50,16 +50,22 @@ class Ports(NamedTuple):
 
 
 class Runtime(Plugin):
-    """Runs artifacts of one format.
+    """Runs artifacts of one format, or of several that hold the same.
 
     Attributes:
-        format: what it opens.
+        format: what it opens. formats: others that it opens too.
         package: the distribution whose version belongs in a record.
     """
 
     role: ClassVar[str] = "runtime"
     format: ClassVar[str]
+    formats: ClassVar[tuple[str, ...]] = ()
     package: ClassVar[str]
+
+    @classmethod
+    def opens(cls, format_: str) -> bool:
+        """Whether it is for files of that format."""
+        return format_ == cls.format or format_ in cls.formats
 
     @abstractmethod
     def open(self, artifact: Artifact, threads: int) -> Session:

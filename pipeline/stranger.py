@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMATS = {".onnx": "onnx", ".ort": "onnx", ".pt": "torchscript", ".torchscript": "torchscript", ".pt2": "pt2"}
+FORMATS = {
+    ".onnx": "onnx",
+    ".ort": "ort",
+    ".pt": "torchscript",
+    ".torchscript": "torchscript",
+    ".pt2": "pt2",
+    ".pte": "pte",
+    ".tflite": "tflite",
+}
 PROGRAMS = ("torchscript", "pt2")
 NUMBERS = ("float32", "uint8")
 RANK = 4  # N, C, H, W
@@ -80,7 +88,7 @@ def looked_at(path: Path, aside: Aside, shape: tuple[int, int, int] | None = Non
 def _opener(format_: str) -> Runtime:
     """An installed runtime that opens the format."""
     known = [plugin for plugin in discover("runtime").values() if not plugin.missing()]
-    return next(plugin() for plugin in known if plugin.format == format_)  # type: ignore[attr-defined,return-value]
+    return next(plugin() for plugin in known if plugin.opens(format_))  # type: ignore[attr-defined,return-value]
 
 
 def _described(path: Path, format_: str, told: Ports, shape: tuple[int, int, int] | None) -> Stranger:

@@ -204,7 +204,7 @@ def _check_chain(study: Study, recipe: Recipe) -> None:
     if given == NOTHING:
         raise UsageError(f"{where}: there are no stages", "begin with a model family")
     own = getattr(chain[-1], "format", "")
-    if given == ARTIFACT and own not in {runtime.format for runtime in study.runtimes}:
+    if given == ARTIFACT and not any(runtime.opens(own) for runtime in study.runtimes):
         raise UsageError(f"{where}: {chain[-1].kind} makes {own}, which no runtime of the study runs")
     for name in (name for stage in recipe.stages for name in stage.needs()):
         if study.chain(name)[-1].gives == ARTIFACT:
@@ -224,7 +224,7 @@ def _check_exports(study: Study) -> None:
         if len(set(names)) < len(names):
             raise UsageError(f"{study.name}.{what}: {' and '.join(names)}: one of them is there twice")
     for runtime in study.runtimes:
-        if runtime.format not in formats:
+        if not any(map(runtime.opens, formats)):
             raise UsageError(f"{study.name}.runtimes: {runtime.kind} runs {runtime.format}, which nothing exports")
 
 

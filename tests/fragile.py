@@ -1,4 +1,4 @@
-"""A runtime that kills its process; in a file that the process can import."""
+"""Runtimes that only tests have, such as one that kills its process; in a file that the process can import."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ PATIENCE = 5
 
 def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Broad(OnnxRuntime):
+    """ONNX Runtime, for a format that only a test has."""
+
+    kind: ClassVar[str] = "broad"
+    formats: ClassVar[tuple[str, ...]] = ("picky",)
 
 
 class Fragile(OnnxRuntime):

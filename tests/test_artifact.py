@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def draft() -> Draft:
     return Draft(manifest, b"the model's bytes" * 9, Probe(images, np.array([[1.5, -2], [0, 1e-8]], np.float32)))
 
 
+def in_parts() -> Draft:
+    """A model of two files, one of them in a folder, and a note for people."""
+    made = draft()
+    manifest = made.manifest.model_copy(update={"file": "model.param", "parts": ("data/model.bin",)})
+    return replace(made, manifest=manifest, beside={"data/model.bin": b"weights" * 5, "notes.txt": b"of no use"})
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     draft().save(tmp_path)
@@ -51,6 +59,28 @@ def test_round_trip(folder: Path) -> None:
     assert np.array_equal(probe.fitted_NHWC, made.probe.fitted_NHWC)
     assert np.array_equal(probe.logits_NK, made.probe.logits_NK)
     assert (probe.fitted_NHWC.dtype, probe.logits_NK.dtype) == (np.uint8, np.float32)
+
+
+def test_a_model_of_several_files_is_their_sum_without_the_notes(tmp_path: Path) -> None:
+    in_parts().save(tmp_path)
+    artifact = Artifact.load(tmp_path)
+    assert artifact.files == (tmp_path / "model.param", tmp_path / "data" / "model.bin")
+    assert artifact.bytes == len(in_parts().content) + 35
+    assert artifact.manifest.sha256.keys() == {"model.param", "data/model.bin", "notes.txt", PROBE}
+
+
+def test_a_manifest_of_one_file_says_nothing_of_parts(folder: Path) -> None:
+    """So that manifests which are older than parts are read as they were written."""
+    assert "parts" not in json.loads((folder / MANIFEST).read_text())
+    assert Artifact.load(folder).files == (folder / "model.onnx",)
+
+
+@pytest.mark.parametrize("name", ["model.param", "data/model.bin", "notes.txt"])
+def test_every_file_of_several_is_vouched_for(tmp_path: Path, name: str) -> None:
+    in_parts().save(tmp_path)
+    flip_bit(tmp_path / name, 3)
+    with pytest.raises(CorruptFile, match=name):
+        Artifact.load(tmp_path)
 
 
 def test_may_be_moved(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

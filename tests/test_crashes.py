@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from fragile import Fragile
+from fragile import Broad, Fragile
 from rich.console import Console
 from tiny_run import TinyRun, copied, edgewright, study, written
 
 from pipeline import plugin
+from pipeline.artifact import Artifact
 from pipeline.bundle.verify import verify_folder
 from pipeline.errors import StageFailed
+from pipeline.exporters.onnx import ExportOnnx
+from pipeline.model import Model
 from pipeline.results import Results, read_results
 from pipeline.run import run
 from pipeline.runtime import Runtime
@@ -51,6 +54,45 @@ def test_the_study_goes_on_without_the_variant(when: Any, tiny: TinyRun) -> None
     assert said.count(f"warning: {failure.reason}; the study goes on without it") == 1
     assert read_results(tiny.out).failures == results.failures
     assert "crashed (SIGSEGV)" in (tiny.out / "report.html").read_text()
+    assert verify_folder(tiny.out)
+
+
+class Picky(ExportOnnx):
+    """ONNX, as it would be if it held no integers."""
+
+    kind: ClassVar[str] = "Picky"
+    format: ClassVar[str] = "picky"
+
+    def refusal(self, model: Model) -> str:
+        return "picky holds no integers" if model.integer else ""
+
+
+def test_the_study_goes_on_without_a_file_that_its_format_cannot_hold(tiny: TinyRun) -> None:
+    update = {"exports": (ExportOnnx(), Picky()), "runtimes": (Broad(),), "benchmark": BENCHMARK}
+    console = Console(file=io.StringIO(), width=200)
+    changed = read_study(study()).model_copy(update=update)
+    results = run(changed, tiny.out, threads=1, device="cpu", console=console)
+    found = [(variant.recipe, variant.format) for variant in results.variants]
+    assert found == [("base", "onnx"), ("base", "picky"), ("int8", "onnx")]
+    [failure] = results.failures
+    assert (failure.recipe, failure.format, failure.runtime) == ("int8", "picky", "broad")
+    assert failure.reason == "int8 · Picky: picky holds no integers"
+    assert f"warning: {failure.reason}; the study goes on without it" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert verify_folder(tiny.out)
+
+
+def test_what_nothing_here_runs_is_delivered_and_said_to_be_unchecked(tiny: TinyRun) -> None:
+    update = {"exports": (ExportOnnx(), Picky()), "benchmark": BENCHMARK}
+    console = Console(file=io.StringIO(), width=200)
+    changed = read_study(study()).model_copy(update=update)
+    results = run(changed, tiny.out, threads=1, device="cpu", console=console)
+    assert [(variant.recipe, variant.format) for variant in results.variants] == [("base", "onnx"), ("int8", "onnx")]
+    unrun, refused = results.failures
+    assert (unrun.recipe, unrun.format, unrun.runtime) == ("base", "picky", "no runtime")
+    assert "its answers unchecked" in unrun.reason
+    assert "base · Picky: no runtime of the study opens it" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert (refused.recipe, refused.reason) == ("int8", "int8 · Picky: picky holds no integers")
+    assert Artifact.load(tiny.out / "models" / "base" / "picky").manifest.format == "picky"
     assert verify_folder(tiny.out)
 
 

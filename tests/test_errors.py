@@ -21,6 +21,7 @@ CODES = {
     "StageFailed": 4,
     "NotANumber": 4,
     "ParityMiss": 4,
+    "Unfit": 4,
     "ResourceError": 5,
     "FolderBusy": 75,
     "Interrupted": 130,

@@ -20,7 +20,7 @@ FILES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.
 LEVELS = """
 errors
 spec hush memory
-signals progress files ranks
+signals progress files ranks environment
 aside
 plugin images
 dataset
@@ -61,8 +61,19 @@ HOMES = {
         "pipeline/tuners/_layer_files.py",
     ),
     "onnxscript": ("pipeline/exporters/onnx.py", "pipeline/rewrites/"),
-    "onnxruntime": ("pipeline/runtimes/onnx_runtime.py", "pipeline/bundle/", "pipeline/quantizers/onnx_file.py"),
+    "onnxruntime": (
+        "pipeline/runtimes/onnx_runtime.py",
+        "pipeline/exporters/ort.py",
+        "pipeline/bundle/",
+        "pipeline/quantizers/onnx_file.py",
+    ),
     "openvino": ("pipeline/runtimes/open_vino.py",),
+    "executorch": ("pipeline/exporters/executorch.py", "pipeline/runtimes/executorch.py"),
+    "coremltools": ("pipeline/exporters/core_ml.py", "pipeline/runtimes/core_ml.py"),
+    "ai_edge_litert": ("pipeline/runtimes/lite_rt.py",),
+    "litert_torch": ("pipeline/exporters/_litert_convert.py",),
+    "ncnn": ("pipeline/runtimes/ncnn.py",),
+    "pnnx": ("pipeline/exporters/ncnn.py",),
     "optuna": ("pipeline/tuners/_hunt.py",),
     "sklearn": ("pipeline/data/digits.py",),
     "PIL": ("pipeline/data/_decode.py", "pipeline/bundle/", "pipeline/report/mistakes.py"),
@@ -72,7 +83,13 @@ HOMES = {
         "pipeline/models/",
         "pipeline/data/",
     ),
-    "torchao": ("pipeline/quantizers/", "pipeline/exporters/_integer_torch.py", "pipeline/runtimes/eager.py"),
+    "torchao": (
+        "pipeline/quantizers/",
+        "pipeline/exporters/_integer_torch.py",
+        "pipeline/exporters/_xnnpack.py",
+        "pipeline/exporters/_litert_convert.py",
+        "pipeline/runtimes/eager.py",
+    ),
     "typer": ("pipeline/cli.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),
     "torch.ao": ("pipeline/exporters/_integer_torch.py",),
     "torch.jit": ("pipeline/exporters/torchscript.py", "pipeline/runtimes/torchscript.py"),
@@ -87,6 +104,11 @@ HEAVY = [
     "onnxscript",
     "onnxruntime",
     "openvino",
+    "executorch",
+    "coremltools",
+    "ai_edge_litert",
+    "ncnn",
+    "pnnx",
     "optuna",
     "sklearn",
     "scipy",

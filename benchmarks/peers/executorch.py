@@ -21,8 +21,8 @@ PRECISIONS = (FLOAT, INT8)
 def make(order: Path, out: Path, precision: str) -> Made:
     import numpy as np
     import torch
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # type: ignore[import-not-found]
-    from executorch.exir import to_edge_transform_and_lower  # type: ignore[import-not-found]
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
 
     images_NCHW = torch.from_numpy(np.load(order / "calibration.npy"))
     program = torch.export.load(order / "float.pt2")
@@ -36,7 +36,7 @@ def make(order: Path, out: Path, precision: str) -> Made:
 
 def quantized(module: torch.nn.Module, images_NCHW: torch.Tensor) -> torch.nn.Module:
     import torch
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (  # type: ignore[import-not-found]
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
     )
@@ -53,8 +53,8 @@ def quantized(module: torch.nn.Module, images_NCHW: torch.Tensor) -> torch.nn.Mo
 
 def open(path: Path, threads: int) -> Session:
     import torch
-    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool  # type: ignore[import-not-found]
-    from executorch.runtime import Runtime  # type: ignore[import-not-found]
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    from executorch.runtime import Runtime
 
     _unsafe_reset_threadpool(threads)
     method = Runtime.get().load_program(path).load_method("forward")

@@ -31,7 +31,7 @@ def make(order: Path, out: Path, precision: str) -> Made:
 
 def convert(order: Path, made: Path) -> None:
     """Channels come last in a TFLite file, from its input on."""
-    import litert_torch  # type: ignore[import-not-found]
+    import litert_torch
     import torch
 
     program = torch.export.load(order / "float.pt2")
@@ -54,7 +54,7 @@ def quantize(order: Path, source: Path, made: Path) -> None:
 
 
 def open(path: Path, threads: int) -> Session:
-    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found]
+    from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()

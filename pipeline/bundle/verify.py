@@ -57,7 +57,7 @@ def _verify_place(place: Path, root: Path) -> Iterator[str]:
 
 def _verify_artifact(place: Path) -> str:
     manifest = Artifact.load(place).manifest
-    for name in (manifest.file, PROBE):
+    for name in (manifest.file, *manifest.parts, PROBE):
         if name not in manifest.sha256:
             raise CorruptFile(f"{place / MANIFEST} does not vouch for {name}", "export it again")
     refuse_added(place, manifest.sha256.keys() | {MANIFEST, ENTRY})

@@ -28,6 +28,7 @@ class OnnxRuntime(Runtime):
 
     kind: ClassVar[str] = "onnxruntime"
     format: ClassVar[str] = "onnx"
+    formats: ClassVar[tuple[str, ...]] = ("ort",)
     package: ClassVar[str] = "onnxruntime"
 
     def open(self, artifact: Artifact, threads: int) -> Session:
