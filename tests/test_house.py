@@ -42,7 +42,7 @@ conclude
 deliver
 run inventory settings
 doctor verbs
-file_verbs
+bundle_verbs file_verbs
 cli
 __main__
 """
@@ -73,7 +73,7 @@ HOMES = {
         "pipeline/data/",
     ),
     "torchao": ("pipeline/quantizers/", "pipeline/exporters/_integer_torch.py", "pipeline/runtimes/eager.py"),
-    "typer": ("pipeline/cli.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),
+    "typer": ("pipeline/cli.py", "pipeline/bundle_verbs.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),
     "torch.ao": ("pipeline/exporters/_integer_torch.py",),
     "torch.jit": ("pipeline/exporters/torchscript.py", "pipeline/runtimes/torchscript.py"),
     "pickle": ("pipeline/aside.py",),
