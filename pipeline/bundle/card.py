@@ -16,7 +16,7 @@ SHOWN_CLASSES = 20
 TEMPLATE = """# Model card: {recipe}
 
 {kind}, {params:,} parameters and {macs:,} multiply-accumulates for one image. Made by Edgewright in the study
-`{study}`, {created}.
+`{study}`.
 
 It was made in these steps: {steps}.
 
@@ -109,7 +109,6 @@ def model_card(manifest: Manifest, shipped: Shipped) -> str:
         params=variant.params,
         macs=variant.macs,
         study=words.plain(results.study),
-        created=words.plain(results.created).partition("T")[0],
         steps=", ".join(f"`{_kind(stage)}`" for stage in variant.lineage) or "not recorded",
         data=escaped(results.data),
         splits=", ".join(f"{escaped(name)} {count:,}" for name, count in results.splits.items()) or "not recorded",
