@@ -34,6 +34,7 @@ bench self_test
 explain quantize_file
 tuners
 report bundle
+demo
 plan
 execute assess
 layers timing
