@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifact import Artifact, Manifest
 from pipeline.bundle.card import Shipped, model_card
 from pipeline.bundle.checksums import SUMS, listed, sums_of
-from pipeline.bundle.golden import EXPECTED, check_whole, expected, golden_images, image_files
+from pipeline.bundle.golden import EXPECTED, checked_whole, expected, golden_images, image_files
 from pipeline.bundle.readme import readme
 from pipeline.errors import UsageError
 from pipeline.files import write_files
@@ -68,9 +68,8 @@ def bundle_files(artifact: Artifact, images: Images, session: Session, shipped: 
     manifest = artifact.manifest
     # A label is one line, whatever a class folder was called.
     labels = tuple(" ".join(name.splitlines()) for name in manifest.classes)
-    golden = expected(images, manifest.input, labels, session, manifest.integer)
     whole = file_with_preprocessing(artifact.path, manifest.input)
-    check_whole(whole, images, golden)
+    golden = checked_whole(whole, images, expected(images, manifest.input, labels, session, manifest.integer))
     return {
         PLAIN: artifact.path.read_bytes(),
         WHOLE: whole,
