@@ -120,12 +120,18 @@ def compare(
 
 @verb
 def verify(
-    path: Annotated[Path, typer.Argument(help="An artifact, a bundle, or a run's folder.")], options: Options
+    path: Annotated[Path, typer.Argument(help="An artifact, a bundle, or a run's folder.")],
+    options: Options,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PUBLIC.pem", help="Check the signature beside the folder with this key too."),
+    ] = None,
 ) -> None:
     """Check every file's sha256: any changed, missing or added byte is refused."""
+    from pipeline.bundle.signature import verify_signature
     from pipeline.bundle.verify import verify_folder
 
-    checked = verify_folder(path)
+    checked = [*verify_folder(path), *([verify_signature(path, key)] if key else [])]
     options.tell("\n".join([*(f"ok  {line}" for line in checked)]), {"checked": checked})
 
 
@@ -163,7 +169,7 @@ def check(
         raise DataError(f"{checked.name}: {checked.refused} refused, see above", fix)
 
 
-from pipeline import file_verbs  # noqa: E402, F401 (their place in --help is after these)
+from pipeline import bundle_verbs, file_verbs  # noqa: E402, F401 (their place in --help is after these)
 
 
 def main() -> None:

@@ -67,6 +67,7 @@ def vouch(out: Path, known: Mapping[Path, str]) -> None:
 
 def deliver_bundle(out: Path, results: Results, data: DataSet, answered: Sequence[Answered]) -> None:
     """The recommended recipe's ONNX model as one folder for an app; none where nothing fits."""
+    from pipeline.bundle.card import Shipped
     from pipeline.bundle.write import write_bundle
 
     index = bundled(results)
@@ -75,7 +76,7 @@ def deliver_bundle(out: Path, results: Results, data: DataSet, answered: Sequenc
         return
     item = answered[index]
     session = item.runtime.open(item.artifact, 1)
-    write_bundle(out / BUNDLE, item.artifact, data.raw_test, session, results.variants[index], results.study)
+    write_bundle(out / BUNDLE, item.artifact, data.raw_test, session, Shipped(results, index))
 
 
 def bundled(results: Results) -> int | None:

@@ -34,6 +34,7 @@ bench self_test
 explain quantize_file
 tuners
 report bundle
+demo
 plan
 execute assess
 layers timing
@@ -42,7 +43,7 @@ conclude
 deliver
 run inventory settings
 doctor verbs
-file_verbs
+bundle_verbs file_verbs
 cli
 __main__
 """
@@ -90,7 +91,7 @@ HOMES = {
         "pipeline/exporters/_litert_convert.py",
         "pipeline/runtimes/eager.py",
     ),
-    "typer": ("pipeline/cli.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),
+    "typer": ("pipeline/cli.py", "pipeline/bundle_verbs.py", "pipeline/file_verbs.py", "pipeline/verbs.py"),
     "torch.ao": ("pipeline/exporters/_integer_torch.py",),
     "torch.jit": ("pipeline/exporters/torchscript.py", "pipeline/runtimes/torchscript.py"),
     "pickle": ("pipeline/aside.py",),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pipeline.artifact import Manifest
+from pipeline.bundle.card import Shipped
 from pipeline.results import Variant
 from pipeline.spec import InputSpec
 
 TEMPLATE = """# {recipe}: an image classifier, ready for an app
 
-`model.onnx` is {kind} that tells {classes} classes apart. Study `{study}`, recipe `{recipe}`, made by Edgewright.
+Two files hold {kind} that tells {classes} classes apart. Study `{study}`, recipe `{recipe}`, made by Edgewright.
+
+- `model-with-preprocessing.onnx` takes the upright image as it is: `image`, uint8 (height, width, {channels}), of any
+  size. Begin with this one: what is resized, cropped and normalized inside cannot be done wrongly outside.
+- `model.onnx` takes what is resized, cropped and normalized already. It has fixed sizes, which accelerators want.
 
 | | |
 |---|---|
@@ -19,21 +24,38 @@ TEMPLATE = """# {recipe}: an image classifier, ready for an app
 | Multiply-accumulates for one image | {macs:,} |
 
 Accuracy was measured on {images:,} test images that no training step, budget or calibration saw; images unlike them
-may fare worse. Latency belongs to the machine and the runtime ({runtime}) it was measured on, which the study's
-`results.json` names: expect other milliseconds on a phone, and measure there before you rely on them.
+may fare worse. Latency is of `model.onnx` and belongs to the machine and the runtime ({runtime}) it was measured on:
+expect other milliseconds on a phone, and measure there before you rely on them. `MODEL_CARD.md` tells more, also of
+the variants that were not chosen, of licences and of limits.
 
 ## Try it
 
 ```
 pip install numpy onnxruntime
-python classify.py --self-test     # {golden} golden examples, exit code 1 if an answer is off
+python self_test.py                # {golden} golden examples through both files, exit code 1 if an answer is off
 python classify.py IMAGE           # {accepts}
 sha256sum -c SHA256SUMS            # nothing changed on the way here
 ```
 
-`classify.py` is the whole integration: read it, and repeat `fit` and `logits` in your app's language.
+With Edgewright installed, `edgewright verify .` also finds added files, and `edgewright demo .` opens the model in a
+browser.
+
+## In an app
+
+- **onnxruntime-android**: `examples/kotlin/Classifier.kt`. The CPU provider first{android}. Turn pictures upright
+  before, as their EXIF says.
+- **onnxruntime-objc** (iOS): `examples/swift/Classifier.swift`. The CPU provider first. Core ML's provider wants fixed
+  sizes: give it `model.onnx`{apple}.
+- **onnxruntime-web, onnxruntime-node**: `examples/javascript/classifier.mjs`. {web}
+- **onnxruntime in Python**: `classify.py`, or the same in three lines with the file that takes images as they are.
+- **another runtime**: convert `model.onnx`, repeat `fit` and `logits` of `classify.py`, and run the golden examples.
+
+{measure} The examples in Kotlin and Swift were not compiled where this bundle was made; the one in
+JavaScript is what `edgewright demo` runs.
 
 ## Preprocessing
+
+What `model-with-preprocessing.onnx` does, and what is left to you with `model.onnx`:
 
 1. Take the upright image as uint8, {color}.
 2. Resize it so that its shorter edge is {resize} pixels: {interpolation}, antialiased, half-pixel centres.
@@ -42,24 +64,42 @@ sha256sum -c SHA256SUMS            # nothing changed on the way here
 5. Order the values as (1, {channels}, {height}, {width}), {dtype}: the input `input`. The output `logits` is
    (1, {classes}), in the order of `labels.txt`; its softmax gives probabilities.
 
-`preprocess.json` says the same as data. Another resizer gives other pixels: run the golden examples through yours.
+`preprocess.json` says the same as data. Another resizer gives other pixels: compare yours with `golden/fitted.npz`.
+
+## Golden examples
+
+`golden/image_N.png` are raw images, `golden/expected.json` has what the model answered: label, logits, and how far
+each logit may be off on another device. Let a test of your app read them through the app's own code: another order of
+channels, another mean, or an image that is stretched where it should be cropped shows at once.
 
 ## Files
 
-- `model.onnx`, `labels.txt`, `preprocess.json`: what an app needs
-- `classify.py`: the example
-- `golden/inputs.npz`, `golden/expected.json`: raw images with the answers the model gave, and the tolerance
+- `model-with-preprocessing.onnx`, `model.onnx`, `labels.txt`, `preprocess.json`: what an app needs
+- `classify.py`: the preprocessing in Python; `examples/`: Kotlin, Swift and JavaScript
+- `self_test.py`: says whether this device gives the golden answers
+- `golden/`: raw images as PNG and in `inputs.npz`, what the network sees of them in `fitted.npz`, `expected.json`
+- `MODEL_CARD.md`: data, accuracy, latency of all variants, licence, limits; `about.json`: a few of these as data
 - `SHA256SUMS`: the hash of every other file
 """
+ANDROID = "; XNNPACK's is worth a try with float models"
+WEB = {
+    False: "WASM first; WebGPU where there is one pays for larger networks.",
+    True: "WASM only: WebGPU has no int8 kernels. Int8 can be slower than float there, so time both.",
+}
+MEASURE = {
+    False: "An int8 model of the same study may be faster on a phone.",
+    True: "Int8 kernels are in the CPU provider; others turn much of this file back into float.",
+}
 
 
-def readme(manifest: Manifest, variant: Variant, study: str, golden: int) -> str:
+def readme(manifest: Manifest, shipped: Shipped, golden: int) -> str:
     """The text, with every number taken from what was measured."""
+    variant = shipped.variant
     return TEMPLATE.format(
-        study=study,
+        study=shipped.results.study,
         recipe=variant.recipe,
         runtime=variant.runtime,
-        kind="an int8 ONNX model" if manifest.integer else "a float32 ONNX model",
+        kind="an int8 model" if manifest.integer else "a float32 model",
         classes=len(manifest.classes),
         accuracy=_accuracy(variant),
         latency=_latency(variant),
@@ -68,6 +108,10 @@ def readme(manifest: Manifest, variant: Variant, study: str, golden: int) -> str
         size=f"{variant.file_bytes / 1e6:.2f} MB ({variant.file_bytes:,} bytes)",
         params=variant.params,
         macs=variant.macs,
+        android="" if manifest.integer else ANDROID,
+        apple=", as float" if manifest.integer else "",
+        web=WEB[manifest.integer],
+        measure=MEASURE[manifest.integer],
         **_input(manifest.input),
     )
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Manifest
+from pipeline.bundle.card import Shipped, model_card
 from pipeline.bundle.checksums import SUMS, listed, sums_of
+from pipeline.bundle.golden import EXPECTED, checked_whole, expected, golden_images, image_files
 from pipeline.bundle.readme import readme
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import UsageError
 from pipeline.files import write_files
-from pipeline.results import Variant
+from pipeline.rewrites.preprocessing import IMAGE, file_with_preprocessing
 from pipeline.spec import InputSpec
 
 if TYPE_CHECKING:
@@ -25,17 +26,20 @@ if TYPE_CHECKING:
 
     Images = Sequence[NDArray[np.uint8]]
 
-PREPROCESS = "preprocess.json"
+PLAIN, WHOLE = "model.onnx", "model-with-preprocessing.onnx"
+PREPROCESS, LABELS, ABOUT, CARD = "preprocess.json", "labels.txt", "about.json", "MODEL_CARD.md"
 NORMALIZED = {"float32": "(x / 255 - mean) / std for each channel", "uint8": "no arithmetic: the model does it"}
-GOLDEN_IMAGES = 8
-# Photographs as they came are large, and a bundle is committed to an app's repository.
-GOLDEN_BYTES = 32 * 2**20
-FLOAT_TOLERANCE, INT8_TOLERANCE = 1e-3, 5e-2
+# Code that an app developer reads; Python's own is named so that nobody imports it here.
+PROGRAMS = {
+    "classify.py": "classify.py.txt",
+    "self_test.py": "self_test.py.txt",
+    "examples/javascript/classifier.mjs": "classifier.mjs",
+    "examples/kotlin/Classifier.kt": "Classifier.kt",
+    "examples/swift/Classifier.swift": "Classifier.swift",
+}
 
 
-def write_bundle(
-    folder: Path, artifact: Artifact, raw_images: Images, session: Session, variant: Variant, study: str
-) -> None:
+def write_bundle(folder: Path, artifact: Artifact, raw_images: Images, session: Session, shipped: Shipped) -> None:
     """Make ``folder`` hold the bundle of one ONNX artifact, and no file of an older one.
 
     ``SHA256SUMS`` is written last: until then the folder does not verify.
@@ -47,10 +51,11 @@ def write_bundle(
     Raises:
         UsageError: the artifact is not ONNX, the only format the example reads.
         DataError: there is no image to make a golden example of.
+        ParityMiss: with preprocessing inside, the model answers otherwise.
     """
     if artifact.manifest.format != "onnx":
         raise UsageError(f"a bundle is made of an onnx artifact, not {artifact.manifest.format}", "add ExportOnnx")
-    contents = bundle_files(artifact, golden_images(raw_images), session, variant, study)
+    contents = bundle_files(artifact, golden_images(raw_images), session, shipped)
     stale = listed(folder) - contents.keys()
     write_files(folder, contents)
     for name in stale:
@@ -58,21 +63,24 @@ def write_bundle(
     write_files(folder, {SUMS: sums_of(contents)})
 
 
-def bundle_files(
-    artifact: Artifact, images: Images, session: Session, variant: Variant, study: str
-) -> dict[str, bytes]:
+def bundle_files(artifact: Artifact, images: Images, session: Session, shipped: Shipped) -> dict[str, bytes]:
     """Every file of a bundle but its checksums, by name."""
     manifest = artifact.manifest
     # A label is one line, whatever a class folder was called.
     labels = tuple(" ".join(name.splitlines()) for name in manifest.classes)
+    whole = file_with_preprocessing(artifact.path, manifest.input)
+    golden = checked_whole(whole, images, expected(images, manifest.input, labels, session, manifest.integer))
     return {
-        "model.onnx": artifact.path.read_bytes(),
-        "labels.txt": "".join(f"{label}\n" for label in labels).encode(),
+        PLAIN: artifact.path.read_bytes(),
+        WHOLE: whole,
+        LABELS: "".join(f"{label}\n" for label in labels).encode(),
         PREPROCESS: as_json(preprocessing(manifest.input)),
-        "golden/inputs.npz": archive(images),
-        "golden/expected.json": as_json(expected(images, manifest.input, labels, session, manifest.integer)),
-        "classify.py": files("pipeline.bundle").joinpath("classify.py.txt").read_bytes(),
-        "README.md": readme(manifest, variant, study, len(images)).encode(),
+        EXPECTED: as_json(golden),
+        **image_files(images, manifest.input),
+        **{name: files("pipeline.bundle").joinpath(file).read_bytes() for name, file in PROGRAMS.items()},
+        ABOUT: as_json(about(manifest, shipped)),
+        CARD: model_card(manifest, shipped).encode(),
+        "README.md": readme(manifest, shipped, len(images)).encode(),
     }
 
 
@@ -85,6 +93,7 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
         "dtype": spec.dtype,
         "input": "input",
         "output": "logits",
+        "with_preprocessing": {"file": WHOLE, "input": IMAGE, "layout": "HWC", "dtype": "uint8"},
         "accepts": f"{kind} image of uint8 values: .npy (height, width, {spec.channels}) or binary {file}",
         "formula": "resize the uint8 image so that its shorter edge is `resize` (antialiased `interpolation`, "
         "half-pixel centres; bicubic has a = -1/2), crop the centre to `size` (height, width), round to uint8; then "
@@ -92,42 +101,20 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
     }
 
 
-def golden_images(raw_images: Images) -> Images:
-    """The first images that make a bundle of bearable size; at least one."""
-    if not raw_images:
-        raise DataError("there are no images to make golden examples of", "give the data set test images")
-    chosen = [raw_images[0]]
-    for image in raw_images[1:GOLDEN_IMAGES]:
-        if sum(each.nbytes for each in chosen) + image.nbytes <= GOLDEN_BYTES:
-            chosen.append(image)
-    return chosen
-
-
-def expected(
-    images: Images, spec: InputSpec, labels: Sequence[str], session: Session, integer: bool
-) -> dict[str, dict[str, Any]]:
-    """What the shipped file answers for each image, and how far another machine may be off."""
-    answers: dict[str, dict[str, Any]] = {}
-    for index, image in enumerate(images):
-        [logits_K] = session(spec.normalize(spec.fit(image)[None]))
-        tolerance = (INT8_TOLERANCE if integer else FLOAT_TOLERANCE) * float(abs(logits_K).max())
-        label = labels[int(logits_K.argmax())]
-        answers[key(index)] = {"label": label, "logits": logits_K.tolist(), "tolerance": tolerance}
-    return answers
-
-
-def archive(images: Images) -> bytes:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {key(index): image for index, image in enumerate(images)}
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def key(index: int) -> str:
-    """Name of a golden image in both files."""
-    return f"image_{index}"
+def about(manifest: Manifest, shipped: Shipped) -> dict[str, Any]:
+    """What a program may want to show of the model, as data."""
+    results, variant = shipped.results, shipped.variant
+    return {
+        "study": results.study,
+        "recipe": variant.recipe,
+        "integer": manifest.integer,
+        "classes": len(manifest.classes),
+        "top1": variant.top1.model_dump(mode="json"),
+        "images": variant.images,
+        "file_bytes": variant.file_bytes,
+        "params": variant.params,
+        "macs": variant.macs,
+    }
 
 
 def as_json(data: Mapping[str, Any]) -> bytes:

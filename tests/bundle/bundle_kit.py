@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact
+from pipeline.bundle.card import Shipped
 from pipeline.dataset import DataSet
-from pipeline.results import Conditions, Difference, Interval, Latency, Parity, Variant
+from pipeline.results import Conditions, Difference, Interval, Latency, Parity, Recommendation, Results, Variant
+from pipeline.spec import Budget
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,40 @@ def variant(**changes: Any) -> Variant:
     return Variant(**{**fields, **changes})
 
 
+def results_of(*variants: Variant, **changes: Any) -> Results:
+    """What a run found that has these variants, the first of them its reference."""
+    fields: dict[str, Any] = {
+        "study": "digits-study",
+        "data": "handwritten digits",
+        "data_digest": "1d69674e",
+        "seed": 0,
+        "created": "2026-01-01T00:00:00+00:00",
+        "classes": tuple(str(digit) for digit in range(10)),
+        "splits": {"train": 1168, "test": 450},
+        "machine": {"cpu": "a processor"},
+        "versions": {},
+        "budget": Budget(),
+        "benchmark": {},
+        "reference": 0,
+        "variants": variants,
+        "stages": (),
+        "recommendation": Recommendation(variant=0, sentence="ship it"),
+        "conditions": CONDITIONS,
+    }
+    return Results(**{**fields, **changes})
+
+
+def shipped(**changes: Any) -> Shipped:
+    """One variant of a run, the only one."""
+    return Shipped(results_of(variant(**changes)), 0)
+
+
 def classify(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the bundle's example as its user would, away from this project's folder."""
-    command = [sys.executable, "-P", folder / "classify.py", *arguments]
+    return program(folder, "classify.py", *arguments)
+
+
+def program(folder: Path, name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run one of the bundle's programs as its user would."""
+    command = [sys.executable, "-P", folder / name, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=120)

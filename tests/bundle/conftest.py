@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bundle_kit import Made, variant
+from bundle_kit import Made, shipped
 
 from pipeline.artifact import Artifact
 from pipeline.bundle.write import write_bundle
@@ -24,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, digits: DataSet, context: Con
     ExportOnnx()(trained, context).save(root / "artifact")
     artifact = Artifact.load(root / "artifact")
     session = OnnxRuntime().open(artifact, threads=1)
-    write_bundle(root / "bundle", artifact, digits.raw_test, session, variant(), "digits-study")
+    write_bundle(root / "bundle", artifact, digits.raw_test, session, shipped())
     return Made(root / "bundle", artifact, digits, session)
 
 

@@ -14,7 +14,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from bundle_kit import Made, classify, variant
+from bundle_kit import Made, classify, shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ EDGES = st.integers(1, 70)
 def test_a_model_that_takes_pixels_is_given_them(made: Made, int8: Model, context: Context, tmp_path: Path) -> None:
     ExportOnnx(pixels=True)(int8, context).save(tmp_path)
     artifact = Artifact.load(tmp_path)
-    write_bundle(tmp_path / "bundle", artifact, made.data.raw_test, OnnxRuntime().open(artifact, 1), variant(), "study")
+    write_bundle(tmp_path / "bundle", artifact, made.data.raw_test, OnnxRuntime().open(artifact, 1), shipped())
     tested = classify(tmp_path / "bundle", "--self-test")
     assert tested.returncode == 0, tested.stderr
     assert "Leave the values as they are" in (tmp_path / "bundle/README.md").read_text()

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bundle_kit import CONDITIONS, Made, variant
+from bundle_kit import Made, results_of, variant
 
 from pipeline.artifact import read_manifest
 from pipeline.bundle.checksums import read_sums, sums_of
 from pipeline.bundle.verify import verify_folder
 from pipeline.errors import CorruptFile, NewerFormat, UsageError
-from pipeline.results import Recommendation, Results
-from pipeline.spec import Budget
 
 
 def flip_a_bit(path: Path) -> None:
@@ -33,29 +31,13 @@ def study(made: Made, tmp_path: Path) -> Path:
     (root / ".store/broken").mkdir(parents=True)
     (root / ".store/broken/manifest.json").write_text("not one of ours to check")
     variants = (variant(), variant(recipe="small", folder="models/small/onnx"))
-    results = Results(
-        study="study",
-        data="digits",
-        data_digest="0",
-        seed=0,
-        created="2026-01-01T00:00:00Z",
-        classes=("0", "1"),
-        machine={},
-        versions={},
-        budget=Budget(),
-        benchmark={},
-        reference=0,
-        variants=variants,
-        stages=(),
-        recommendation=Recommendation(variant=0, sentence="ship it"),
-        conditions=CONDITIONS,
-    )
+    results = results_of(*variants)
     (root / "results.json").write_text(results.model_dump_json())
     return root
 
 
 def test_a_whole_bundle(made: Made) -> None:
-    assert verify_folder(made.folder) == ["bundle: bundle, 7 files"]
+    assert verify_folder(made.folder) == ["bundle: bundle, 23 files"]
 
 
 def test_a_whole_artifact(made: Made) -> None:
@@ -64,19 +46,23 @@ def test_a_whole_artifact(made: Made) -> None:
 
 def test_the_current_folder_has_a_name(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(bundle)
-    assert verify_folder(Path()) == ["bundle: bundle, 7 files"]
+    assert verify_folder(Path()) == ["bundle: bundle, 23 files"]
 
 
 def test_a_whole_study(study: Path) -> None:
     assert verify_folder(study) == [
-        "bundle: bundle, 7 files",
+        "bundle: bundle, 23 files",
         "models/small/onnx: onnx artifact, 2 files",
         "models/tiny/onnx: onnx artifact, 2 files",
         "results.json: 2 variants",
     ]
 
 
-BUNDLED = ["model.onnx", "labels.txt", "preprocess.json", "golden/inputs.npz", "golden/expected.json", "classify.py"]
+BUNDLED = [
+    *("model.onnx", "model-with-preprocessing.onnx", "labels.txt", "preprocess.json", "classify.py", "self_test.py"),
+    *("golden/inputs.npz", "golden/expected.json", "golden/image_3.png", "examples/kotlin/Classifier.kt"),
+    "MODEL_CARD.md",
+]
 
 
 @pytest.mark.parametrize("name", [*BUNDLED, "README.md", "SHA256SUMS"])

@@ -9,24 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
-from bundle_kit import Made, variant
+from bundle_kit import Made, shipped, variant
+from PIL import Image
 
 from pipeline.artifact import Artifact
+from pipeline.bundle.card import licence
+from pipeline.bundle.golden import GOLDEN_BYTES, checked_whole, golden_images, read_images
 from pipeline.bundle.verify import verify_folder
-from pipeline.bundle.write import GOLDEN_BYTES, golden_images, write_bundle
-from pipeline.errors import DataError, ResourceError, UsageError
+from pipeline.bundle.write import write_bundle
+from pipeline.errors import CorruptFile, DataError, ParityMiss, ResourceError, UsageError
 from pipeline.results import Latency
 
 FILES = {
+    "MODEL_CARD.md",
     "README.md",
     "SHA256SUMS",
+    "about.json",
     "classify.py",
+    "examples/javascript/classifier.mjs",
+    "examples/kotlin/Classifier.kt",
+    "examples/swift/Classifier.swift",
     "golden/expected.json",
+    "golden/fitted.npz",
     "golden/inputs.npz",
+    *(f"golden/image_{number}.png" for number in range(8)),
     "labels.txt",
+    "model-with-preprocessing.onnx",
     "model.onnx",
     "preprocess.json",
+    "self_test.py",
 }
 
 
@@ -35,7 +48,7 @@ def names(folder: Path) -> set[str]:
 
 
 def rewrite(made: Made, folder: Path, **changes: Any) -> None:
-    write_bundle(folder, made.artifact, made.data.raw_test, made.session, variant(**changes), "digits-study")
+    write_bundle(folder, made.artifact, made.data.raw_test, made.session, shipped(**changes))
 
 
 def test_holds_the_promised_files_and_no_other(made: Made) -> None:
@@ -69,12 +82,85 @@ def test_golden_images_are_raw_and_the_answers_are_the_sessions(made: Made) -> N
             assert answer["tolerance"] == pytest.approx(1e-3 * abs(logits_K).max())
 
 
+def test_golden_images_are_the_same_as_png_and_in_the_archive(made: Made) -> None:
+    raw = read_images(made.folder)
+    assert len(raw) == 8
+    with np.load(made.folder / "golden/fitted.npz") as fitted:
+        for index, image in enumerate(raw):
+            with Image.open(made.folder / f"golden/image_{index}.png") as opened:
+                assert np.array_equal(np.asarray(opened)[:, :, None], image)
+            assert np.array_equal(fitted[f"image_{index}"], made.artifact.manifest.input.fit(image))
+
+
+def test_damaged_golden_images_are_named(bundle: Path) -> None:
+    (bundle / "golden/inputs.npz").write_bytes(b"PK")
+    with pytest.raises(CorruptFile, match=r"inputs\.npz cannot be read"):
+        read_images(bundle)
+
+
+def test_the_model_with_preprocessing_gives_the_pipelines_answers(made: Made) -> None:
+    spec = made.artifact.manifest.input
+    session = onnxruntime.InferenceSession(made.folder / "model-with-preprocessing.onnx")
+    for image in made.data.raw_test[:20]:
+        tall = np.concatenate([image, image[:3]])
+        [[found]] = session.run(["logits"], {"image": tall})
+        [wanted] = made.session(spec.normalize(spec.fit(tall)[None]))
+        np.testing.assert_allclose(found, wanted, atol=1e-5 * abs(wanted).max())
+
+
+def test_another_answer_with_preprocessing_is_no_bundle(made: Made, tmp_path: Path) -> None:
+    """Golden answers of a session that is not the artifact's."""
+    with pytest.raises(ParityMiss, match="image_0 are off"):
+        write_bundle(tmp_path / "b", made.artifact, made.data.raw_test, lambda x: made.session(x) + 1, shipped())
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_the_rounding_of_a_pixel_comes_to_is_allowed_twice(made: Made) -> None:
+    golden = json.loads((made.folder / "golden/expected.json").read_text())
+    content = (made.folder / "model-with-preprocessing.onnx").read_bytes()
+    step = 0.01 * max(abs(logit) for logit in golden["image_2"]["logits"])
+    golden["image_2"]["logits"][0] += step
+    checked = checked_whole(content, read_images(made.folder), golden)
+    assert checked["image_2"]["tolerance"] == pytest.approx(2 * step, rel=1e-2)
+    assert checked["image_3"] == golden["image_3"]
+
+
+def test_the_card_tells_data_accuracy_latency_and_licence(made: Made) -> None:
+    text = (made.folder / "MODEL_CARD.md").read_text()
+    for fact in (
+        "handwritten digits",
+        "train 1,168, test 450",
+        "91.23% (88.00% to 94.12%)",
+        "| No. | variant",
+        "0.321 [0.300, 0.350]",
+        "1,111,111 bytes packed",
+        "on a processor",
+        "trained in this study from random ones",
+        "## Limits",
+    ):
+        assert fact in text, fact
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ({"ResNet18": {"weights": "imagenet"}}, "BSD-3-Clause"),
+        ({"EfficientNetLite0": {"weights": "imagenet"}}, "Apache-2.0"),
+        ({"ResNet18": {"weights": "models/from|them.pth"}}, r"the file from\|them.pth, whose licence is not known"),
+        ({"ResNet18": {"weights": ""}}, "from random ones"),
+        ({"Dense": None}, "from random ones"),
+    ],
+)
+def test_the_licence_is_that_of_the_weights(stage: dict[str, Any], told: str) -> None:
+    assert told in licence((stage, {"Train": {}}))
+
+
 def test_int8_has_a_wider_tolerance(made: Made, tmp_path: Path) -> None:
     manifest = made.artifact.manifest.model_copy(update={"integer": True})
     rewrite(replace(made, artifact=replace(made.artifact, manifest=manifest)), tmp_path / "int8")
     [first, *_] = json.loads((tmp_path / "int8/golden/expected.json").read_text()).values()
     assert first["tolerance"] == pytest.approx(5e-2 * np.abs(first["logits"]).max())
-    assert "an int8 ONNX model" in (tmp_path / "int8/README.md").read_text()
+    assert "hold an int8 model" in (tmp_path / "int8/README.md").read_text()
 
 
 def test_readme_tells_what_was_measured(made: Made) -> None:
@@ -149,7 +235,7 @@ def test_a_bundle_cut_short_does_not_verify(
     for folder in (bundle, tmp_path / "fresh"):
         with pytest.raises(ResourceError):
             rewrite(made, folder, params=1)
-        with pytest.raises(Exception, match=r"README.md is not the file|SHA256SUMS is missing"):
+        with pytest.raises(Exception, match=r"(README|MODEL_CARD).md is not the file|SHA256SUMS is missing"):
             verify_folder(folder)
 
 

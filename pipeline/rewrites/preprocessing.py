@@ -1,0 +1,166 @@
+"""A network of one fitted image -> one that takes a uint8 image of any size, and fits and normalizes it itself.
+
+Puts ``InputSpec.fit`` and ``InputSpec.normalize`` in front of the graph, as operators that every ONNX runtime and
+accelerator has: the matrices of resampling are computed from the image's own size, in double as there, and two
+products of matrices apply them. Only the part of the image that the crop can see is ever turned into floats.
+Equal but for the order in which the products are summed, which can round one pixel in very many the other way.
+
+Not ``Resize``, which would be shorter: ``antialias`` is missing in ONNX Runtime for WebGPU and in most converters,
+and with integers it rounds, and for cubic filters clips, between the two axes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pipeline.rewrites._match import add_constant
+from pipeline.spec import InputSpec
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+IMAGE = "image"
+SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}  # half of the filter's width, in pixels
+
+
+class Axis(NamedTuple):
+    """One edge of the image: doubles of shape (1,), computed in the graph.
+
+    Attributes:
+        factor: pixels of the image for one of the result. first: row or column of the resized image that the crop
+            begins with. start, stop: pixels of the image that the crop can see.
+    """
+
+    factor: onnx_ir.Value
+    first: onnx_ir.Value
+    start: onnx_ir.Value
+    stop: onnx_ir.Value
+
+
+def file_with_preprocessing(path: Path, spec: InputSpec) -> bytes:
+    """An ONNX file's content with the preprocessing in front.
+
+    Args:
+        spec: the preprocessing of the file's one input.
+    """
+    import onnx_ir
+
+    content: bytes = onnx_ir.to_proto(with_preprocessing(onnx_ir.load(path), spec)).SerializeToString()
+    return content
+
+
+def with_preprocessing(model: onnx_ir.Model, spec: InputSpec) -> onnx_ir.Model:
+    """Rewrite the graph in place, and give the model back; its input becomes ``image``, uint8 (height, width, C)."""
+    import onnx_ir
+
+    graph, front = model.graph, Front(model.graph)
+    [fitted] = graph.inputs
+    shape, pixel = onnx_ir.Shape(["height", "width", spec.channels]), onnx_ir.TensorType(onnx_ir.DataType.UINT8)
+    image = onnx_ir.Value(name=IMAGE, shape=shape, type=pixel)
+    ready = front.normalized(front.fitted(image, spec), spec)
+    onnx_ir.convenience.replace_all_uses_with(fitted, ready)
+    graph.inputs[:] = [image]
+    graph.insert_before(graph[0], front.nodes)
+    return model
+
+
+class Front:
+    """Nodes to be put before a graph."""
+
+    def __init__(self, graph: onnx_ir.Graph) -> None:
+        self.graph, self.nodes = graph, list[Any]()
+
+    def add(self, kind: str, *inputs: Any, **attributes: Any) -> onnx_ir.Value:
+        """One more node; what is no value yet becomes a constant."""
+        import onnx_ir
+
+        name = f"preprocess_{len(self.nodes)}_{kind.lower()}"
+        values = [one if isinstance(one, onnx_ir.Value) else self._constant(name, one) for one in inputs]
+        self.nodes.append(onnx_ir.node(kind, values, attributes, name=f"node_{name}"))
+        made: onnx_ir.Value = self.nodes[-1].outputs[0]
+        made.name = name
+        return made
+
+    def _constant(self, name: str, value: Any) -> onnx_ir.Value:
+        """Python's floats are doubles here, its integers sizes."""
+        return add_constant(self.graph, f"{name}_constant", np.asarray(value))
+
+    def fitted(self, image: onnx_ir.Value, spec: InputSpec) -> onnx_ir.Value:
+        """``InputSpec.fit``: float32 whole numbers (1, C, height, width) from 0 to 255."""
+        (height, width), channels = spec.size, spec.channels
+        vertical, horizontal = (self.axis(image, index, spec) for index in (0, 1))
+        visible = self.visible(image, vertical, horizontal)
+        flat = self.add("Reshape", visible, [0, -1])
+        rows = self.add("MatMul", self.matrix(vertical, height, spec), flat)
+        planes = self.add("Transpose", self.add("Reshape", rows, [height, -1, channels]), perm=[2, 0, 1])
+        columns = self.add("Transpose", self.matrix(horizontal, width, spec), perm=[1, 0])
+        whole = self.add("Round", self.add("MatMul", planes, columns))
+        clipped = self.add("Clip", whole, np.float32(0), np.float32(255))
+        return self.add("Reshape", clipped, [1, channels, height, width])
+
+    def axis(self, image: onnx_ir.Value, index: int, spec: InputSpec) -> Axis:
+        """What follows from the size of an image along one of its edges."""
+        import onnx_ir
+
+        size, double = float(spec.size[index]), onnx_ir.DataType.DOUBLE
+        edges = self.add("Cast", self.add("Shape", image, start=0, end=2), to=double)
+        edge = self.add("Cast", self.add("Shape", image, start=index, end=index + 1), to=double)
+        scale = self.add("Div", float(spec.resize), self.add("ReduceMin", edges, keepdims=0))
+        target = self.add("Max", self.add("Round", self.add("Mul", edge, scale)), float(spec.resize))
+        first = self.add("Floor", self.add("Mul", self.add("Sub", target, size), 0.5))
+        factor = self.add("Div", edge, target)
+        reach = self.add("Mul", self.add("Max", factor, 1.0), SUPPORT[spec.interpolation])
+        centres = [self.add("Mul", self.add("Add", first, offset), factor) for offset in (0.5, size - 0.5)]
+        start = self.add("Max", self.add("Floor", self.add("Sub", centres[0], reach)), 0.0)
+        stop = self.add("Min", self.add("Ceil", self.add("Add", centres[1], reach)), edge)
+        return Axis(factor, first, start, stop)
+
+    def visible(self, image: onnx_ir.Value, *axes: Axis) -> onnx_ir.Value:
+        """Float32 pixels of the part that the crop can see."""
+        import onnx_ir
+
+        ends = [axis.start for axis in axes], [axis.stop for axis in axes]
+        bounds = [self.add("Concat", *values, axis=0) for values in ends]
+        integers = [self.add("Cast", bound, to=onnx_ir.DataType.INT64) for bound in bounds]
+        return self.add("Cast", self.add("Slice", image, *integers, [0, 1]), to=onnx_ir.DataType.FLOAT)
+
+    def matrix(self, axis: Axis, size: int, spec: InputSpec) -> onnx_ir.Value:
+        """``resampling_matrix``: float32 (size, pixels that the crop can see)."""
+        import onnx_ir
+
+        centre = self.add("Mul", self.add("Add", np.arange(size)[:, None] + 0.5, axis.first), axis.factor)
+        ends = [self.add("Squeeze", end) for end in (axis.start, axis.stop)]
+        pixels = self.add("Add", self.add("Range", *ends, 1.0), 0.5)
+        away = self.add("Abs", self.add("Sub", pixels, centre))
+        distance = self.add("Div", away, self.add("Max", axis.factor, 1.0))
+        weight = self.cubic(distance) if spec.interpolation == "bicubic" else self.triangle(distance)
+        total = self.add("ReduceSum", weight, [1], keepdims=1)
+        return self.add("Cast", self.add("Div", weight, total), to=onnx_ir.DataType.FLOAT)
+
+    def triangle(self, distance: onnx_ir.Value) -> onnx_ir.Value:
+        return self.add("Max", self.add("Sub", 1.0, distance), 0.0)
+
+    def cubic(self, distance: onnx_ir.Value) -> onnx_ir.Value:
+        """Keys' kernel with a = -1/2, each half a polynomial by Horner's rule."""
+        near = self.polynomial(distance, 1.5, -2.5, 0.0, 1.0)
+        far = self.polynomial(distance, -0.5, 2.5, -4.0, 2.0)
+        beyond = self.add("Where", self.add("Less", distance, 2.0), far, 0.0)
+        return self.add("Where", self.add("Less", distance, 1.0), near, beyond)
+
+    def polynomial(self, x: onnx_ir.Value, highest: float, *lower: float) -> onnx_ir.Value:
+        total: Any = highest
+        for coefficient in lower:
+            total = self.add("Add", self.add("Mul", total, x), coefficient)
+        return total  # type: ignore[no-any-return]
+
+    def normalized(self, pixels: onnx_ir.Value, spec: InputSpec) -> onnx_ir.Value:
+        """``InputSpec.normalize``."""
+        import onnx_ir
+
+        if spec.dtype == "uint8":
+            return self.add("Cast", pixels, to=onnx_ir.DataType.UINT8)
+        mean, std = (np.array(one, np.float32).reshape(1, -1, 1, 1) for one in (spec.mean, spec.std))
+        return self.add("Div", self.add("Sub", self.add("Div", pixels, np.float32(255)), mean), std)
