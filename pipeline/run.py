@@ -13,6 +13,7 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, answer
 from pipeline.conclude import Measured, conclude, reference_of
 from pipeline.deliver import deliver
+from pipeline.errors import DataError, EdgewrightError, GateFailed, StageFailed
 from pipeline.execute import Workshop
 from pipeline.files import folder_lock, sweep
 from pipeline.layers import layers_of
@@ -52,6 +53,7 @@ def run(
         held: the caller has the lock of ``out`` already, and keeps it.
 
     Raises:
+        DataError: nobody knows the labels, and the reference is not the first recipe.
         EdgewrightError: see ``errors.py`` for the tree and what each branch means.
     """
     out = out or Path("exported") / study.name
@@ -96,22 +98,51 @@ def loaded(study: Study, console: Console) -> DataSet:
 
 def make_all(shop: Workshop, study: Study) -> tuple[list[Answered], list[Failure]]:
     """Every artifact of the study, with its answers on each runtime that opens its format, or why there are none."""
+    if not shop.data.labelled and study.recipes[0].name != study.reference:
+        raise DataError("the images have no labels", f"let the reference, {study.reference}, be the first recipe")
     steps = [(step, runtimes_of(study, step)) for step in plan(study, shop.data.digest)]
     measuring = 2 + bool(study.benchmark.cold_starts)  # latency, and the operators of what is recommended
     shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + measuring
     answered: list[Answered] = []
     failures: list[Failure] = []
+    lost: set[str] = set()
     for number, (step, runtimes) in enumerate(steps):
-        entry = shop.do(step, number)
-        if step.stage.gives != ARTIFACT:
+        if lost & {step.recipe, study.recipe(step.recipe).after, *step.teachers}:
+            lost.add(step.recipe)
             continue
-        artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
-        for runtime in runtimes:
-            try:
-                answered.append(answer(shop, artifact, step, runtime))
-            except Crashed as error:
-                failures.append(failed(shop, artifact, runtime, error.cause))
+        try:
+            found, crashed = make(shop, step, number, runtimes)
+        except (StageFailed, GateFailed) as error:
+            if not study.lenient or step.recipe == study.reference:
+                raise
+            lost.add(step.recipe)
+            failures.append(left_out(shop, step, error))
+            continue
+        answered += found
+        failures += crashed
+        if found and step.recipe == study.reference and not shop.data.test.labelled:
+            shop.data = shop.data.answered(found[0].validation_NK.argmax(1), found[0].test_NK.argmax(1))
     return answered, failures
+
+
+def make(shop: Workshop, step: Step, number: int, runtimes: list[Runtime]) -> tuple[list[Answered], list[Failure]]:
+    """One step, and where it makes an artifact its answers; a runtime may crash of it."""
+    entry, answered, failures = shop.do(step, number), list[Answered](), list[Failure]()
+    if step.stage.gives != ARTIFACT:
+        return answered, failures
+    artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
+    for runtime in runtimes:
+        try:
+            answered.append(answer(shop, artifact, step, runtime))
+        except Crashed as error:
+            failures.append(failed(shop, artifact, runtime, error.cause))
+    return answered, failures
+
+
+def left_out(shop: Workshop, step: Step, error: EdgewrightError) -> Failure:
+    """Say that a recipe is lost, and go on without it."""
+    shop.warn(f"{error.cause}; the study goes on without {step.recipe}")
+    return Failure(recipe=step.recipe, format="", runtime="", reason=error.cause)
 
 
 def failed(shop: Workshop, artifact: Artifact, runtime: Runtime, reason: str) -> Failure:
