@@ -31,7 +31,8 @@ folding store stranger _dynamic_linear
 measure rewrites
 data models trainers pruners quantizers exporters runtimes studies
 bench self_test
-explain quantize_file
+explain quantize_file factory
+given
 tuners
 report bundle
 plan
@@ -41,6 +42,7 @@ recommend
 conclude
 deliver
 run inventory settings
+optimize
 doctor verbs
 file_verbs
 cli
