@@ -298,6 +298,11 @@ class Results(Value):
     layers: tuple[Layer, ...] = ()
     failures: tuple[Failure, ...] = ()
 
+    @property
+    def judged_by(self) -> str:
+        """What top-1 is, in a word."""
+        return "top-1" if self.labelled else "agreement"
+
 
 def read_results(folder: Path) -> Results:
     """The results of a finished run.

@@ -150,7 +150,7 @@ def markdown(results: Results) -> str:
 
 def called(headers: Sequence[str], results: Results) -> tuple[str, ...]:
     """Headers that call agreement by its name, where no label is known."""
-    return tuple(headers if results.labelled else (header.replace("top-1", "agreement") for header in headers))
+    return tuple(header.replace("top-1", results.judged_by) for header in headers)
 
 
 def _unstable(results: Results) -> list[str]:
