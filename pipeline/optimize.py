@@ -19,6 +19,7 @@ from pipeline.models.architecture import Architecture
 from pipeline.plugin import build
 from pipeline.pruners.gradual import PruneGradually
 from pipeline.quantizers.aware import QuantizationAware
+from pipeline.quantizers.onnx_int8 import Calibration
 from pipeline.results import Results
 from pipeline.run import run
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
@@ -34,7 +35,9 @@ from pipeline.tuners.onnx_mixed import OnnxMixed
 
 STUDY, GIVEN = "study.yaml", "given"
 FLOAT, INT8 = "float", "int8"
-TUNING_S = 10.0  # for each set of candidates, where layers must stay float
+# Enough for one network in minutes, where layers must stay float.
+QUICK: dict[str, Any] = {"seconds": 5.0, "candidates": 2, "most": 4}
+WAYS: tuple[Calibration, ...] = ("percentile", "mse")
 WITH_TRAINING = (0.7, 0.1, 0.2)
 AUGMENT = ("flip",)
 
@@ -179,16 +182,13 @@ def _check_trainable(found: Given, source: AnyFolder) -> None:
 
 def recipes(found: Given, source: AnyFolder, wishes: Wishes) -> Iterator[Recipe]:
     """The network as it is, and all ways to make it faster that apply to it."""
+    allowed: dict[str, Any] = {"max_drop": wishes.max_drop, "threads": wishes.threads}
     if not isinstance(found.stage, Architecture):
         yield Recipe(name=FLOAT, stages=(found.stage,))
-        yield Recipe(name=INT8, after=FLOAT, stages=(OnnxMixed(max_drop=wishes.max_drop, threads=wishes.threads),))
+        yield Recipe(name=INT8, after=FLOAT, stages=(OnnxMixed(others=WAYS, **allowed),))
         return
     yield Recipe(name=FLOAT, stages=(found.stage, *_learning(found, source, wishes)))
-    yield Recipe(
-        name=INT8,
-        after=FLOAT,
-        stages=(MixedPrecision(max_drop=wishes.max_drop, threads=wishes.threads, seconds=TUNING_S),),
-    )
+    yield Recipe(name=INT8, after=FLOAT, stages=(MixedPrecision(**allowed, **QUICK),))
     if wishes.train:
         yield from trained()
 

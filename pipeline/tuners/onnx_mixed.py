@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from pydantic import field_validator
 
 from pipeline.artifact import Artifact, Draft
-from pipeline.errors import DataError, GateFailed
+from pipeline.errors import DataError, GateFailed, ParityMiss
 from pipeline.measure.statistics import paired_difference, sqnr_db
 from pipeline.quantizers.onnx_int8 import Calibration, OnnxInt8, ready
 from pipeline.results import Interval
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.quantizers._ranges import Bounds
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
+LOST = Interval(value=1.0, low=1.0, high=1.0)
 
 
 class OnnxMixed(OnnxInt8):
@@ -34,7 +35,8 @@ class OnnxMixed(OnnxInt8):
 
     Each way of finding ranges is tried in turn, until one loses little enough on validation images, in
     the runtime. Where none does, the nodes whose rounding disturbs the logits most become float: one,
-    two, four and so on. Where nothing holds the budget, the stage fails as a gate does.
+    two, four and so on. A file that the runtime does not answer as it is written is passed over. Where
+    nothing holds the budget, the stage fails as a gate does.
 
     Attributes:
         max_drop: top-1 that may be lost against the float file on validation images, as a fraction of 1.
@@ -131,7 +133,12 @@ class Trials:
 
     def _tried(self, calibration: Calibration, ranges: Mapping[str, Bounds], floats: tuple[str, ...]) -> Trial:
         draft = self.stage.made(self.model, ranges, floats, self.value, self.context)
-        answers_N, labels_N = self._answers_N(self.gauge.kept(draft)), self.context.data.validation.labels_N
+        labels_N = self.context.data.validation.labels_N
+        try:
+            answers_N = self._answers_N(self.gauge.kept(draft))
+        except ParityMiss as error:  # of this file only; the next one may keep it
+            self.context.warn(f"with ranges by {calibration} and {len(floats)} float nodes, {error.cause}")
+            return Trial(calibration, ranges, floats, draft, LOST, 0.0)
         found = paired_difference(self.exact_N == labels_N, answers_N == labels_N).difference
         loss = Interval(value=0.0 - found.value, low=0.0 - found.high, high=0.0 - found.low)
         return Trial(calibration, ranges, floats, draft, loss, float((answers_N == self.exact_N).mean()))
@@ -141,7 +148,7 @@ class Trials:
         return answers_N
 
     def _holds(self, trial: Trial) -> bool:
-        return trial.loss.value <= self.stage.max_drop
+        return trial.loss is not LOST and trial.loss.value <= self.stage.max_drop
 
     def _told(self, tried: Sequence[Trial]) -> Draft:
         """The last one, with what came before it noted and said."""

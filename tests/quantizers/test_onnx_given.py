@@ -14,7 +14,7 @@ from tiny_run import again, done
 from pipeline.artifact import Artifact
 from pipeline.errors import UsageError
 from pipeline.exporters.onnx import write_module
-from pipeline.quantizers.onnx_given import GivenOnnx
+from pipeline.quantizers.onnx_given import PROBE_IMAGES, GivenOnnx
 from pipeline.quantizers.onnx_int8 import OnnxInt8
 from pipeline.stage import Context
 
@@ -34,7 +34,7 @@ def saved(draft: object, folder: Path) -> Artifact:
 
 def test_the_file_answers_as_it_did_and_int8_nearly_so(file: Path, context: Context, tmp_path: Path) -> None:
     given = GivenOnnx(file=str(file))(None, context)
-    wanted_NK = plain_model(context.data).logits_NK(context.data.validation.x_NCHW(0, 32))
+    wanted_NK = plain_model(context.data).logits_NK(context.data.validation.x_NCHW(0, PROBE_IMAGES))
     assert np.abs(given.probe.logits_NK - wanted_NK).max() < 1e-4
     assert (given.manifest.integer, given.manifest.batch, given.manifest.format) == (False, 1, "onnx")
     assert given.manifest.params == sum(value.numel() for value in plain_model(context.data).module.parameters())
