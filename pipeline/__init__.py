@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeline.bundle.verify import verify_folder as verify  # noqa: F401
     from pipeline.errors import EdgewrightError as EdgewrightError
     from pipeline.model import Model as Model
+    from pipeline.optimize import Wishes as Wishes
+    from pipeline.optimize import optimize as optimize
     from pipeline.report.comparison import compare as compare
     from pipeline.results import Results as Results
     from pipeline.results import read_results as read_results
@@ -42,9 +44,11 @@ _PUBLIC = {
     "Results": "results",
     "Stage": "stage",
     "Study": "study",
+    "Wishes": "optimize",
     "built_in": "studies",
     "compare": "report.comparison",
     "load_study": "study",
+    "optimize": "optimize",
     "read_results": "results",
     "run": "run",
     "verify": "bundle.verify",

@@ -16,6 +16,7 @@ from pipeline.plan import Step
 from pipeline.results import Parity
 from pipeline.runtime import Runtime
 from pipeline.spec import key_of
+from pipeline.stage import ARTIFACT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class Answered:
     """An artifact on a runtime, with its parity and its answers.
 
     Attributes:
-        key: of its answers. model_key: of the model that the file was exported from.
+        key: of its answers. model_key: of the model that the file was exported from; "" where there is none.
         validation_NK, test_NK: float32 logits of every image of the split.
         compressed_bytes: of the file, as it is sent.
     """
@@ -90,4 +91,5 @@ def answer(shop: Workshop, artifact: Artifact, step: Step, runtime: Runtime) -> 
     arrays = Arrays.load(entry.folder).named
     parity = Parity.model_validate(entry.facts["parity"])
     logits = arrays["validation_NK"], arrays["test_NK"]
-    return Answered(artifact, runtime, own, step.before, parity, *logits, entry.facts["compressed_bytes"])
+    model_key = "" if ARTIFACT in step.stage.takes else step.before
+    return Answered(artifact, runtime, own, model_key, parity, *logits, entry.facts["compressed_bytes"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.errors import DataError, GateFailed
-from pipeline.verbs import Options, app, verb
+from pipeline.verbs import Options, app, tell_results, verb
 
 
 @verb
@@ -27,27 +27,11 @@ def run(study: Annotated[str, typer.Argument(help="A built-in study, or a YAML f
         follow(found, out, device=options.device, threads=options.threads)
         return
     with folder_lock(out):  # one of many that start at once works; the others end before anything slow is loaded
-        from pipeline.report.tables import console_table
         from pipeline.run import run as run_study
 
         device, threads, console = options.device, options.threads, options.console()
         results = run_study(found, out, device=device, threads=threads, console=console, held=True)
-    if options.json:
-        options.tell("", results.model_dump(mode="json"))
-    else:
-        print_table(console_table(results))
-        typer.echo(f"\n{results.recommendation.sentence}\n\nreport: {out / 'report.html'}")
-    if results.recommendation.variant is None:
-        raise GateFailed("nothing fits the budget", "widen the budget, or train and compress otherwise")
-
-
-def print_table(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
-    console.print(table)
+    tell_results(options, results, out)
 
 
 @verb

@@ -125,7 +125,14 @@ def conclude(measured: Measured, stages: Sequence[StageRecord]) -> Results:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=data.splits.classes,
         splits={name: len(part) for name, part in data.parts.items()},
-        warnings=(*data.left_out, *data.duplicates, *_warnings(stages)),
+        labelled=data.labelled,
+        warnings=(
+            *data.remarks,
+            *data.left_out,
+            *data.duplicates,
+            *doubts(marked[reference], data),
+            *_warnings(stages),
+        ),
         machine=machine_facts(),
         versions=versions(),
         budget=study.budget,
@@ -133,11 +140,20 @@ def conclude(measured: Measured, stages: Sequence[StageRecord]) -> Results:
         reference=reference,
         variants=tuple(marked),
         stages=tuple(stages),
-        recommendation=recommend(marked, marked[reference], study.budget),
+        recommendation=recommend(marked, marked[reference], study.budget, data.labelled),
         conditions=measured.timed.timings.conditions(reference),
         sweeps=tuple(_sweeps(measured.timed, latency)),
         failures=tuple(measured.failures),
     )
+
+
+def doubts(reference: Variant, data: DataSet) -> list[str]:
+    """In words, that the reference is no better than guessing: then no budget means anything."""
+    guessing = 1 / max(2, len(data.splits.classes))
+    if not data.labelled or reference.top1.low > guessing:
+        return []
+    cause = f"{reference.recipe} gets {reference.top1.value:.1%} of the test images right; guessing gets {guessing:.1%}"
+    return [f"{cause}: the order of the classes or the preprocessing may not be those of its training"]
 
 
 def _warnings(stages: Sequence[StageRecord]) -> list[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+UNKNOWN = -1
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -26,7 +28,7 @@ class Samples:
 
     Attributes:
         images: in memory or in files.
-        labels_N: int64 class indices.
+        labels_N: int64 class indices; ``UNKNOWN`` where nobody knows.
         spec: how they are fitted and normalized.
     """
 
@@ -40,6 +42,15 @@ class Samples:
     def x_NCHW(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Network inputs of a slice: float32, normalized, unless ``spec`` says that pixels are taken."""
         return self.spec.normalize(self.images.fitted_NHWC(start, stop))
+
+    @property
+    def labelled(self) -> bool:
+        return bool((self.labels_N != UNKNOWN).all())
+
+    def check_labelled(self) -> None:
+        """Raise where labels are needed to learn from, and there are none."""
+        if not self.labelled:
+            raise DataError("these images have no labels to learn from", "put each class into a folder of its own")
 
     def take(self, indices: NDArray[np.int64]) -> Samples:
         return Samples(self.images.take(indices), self.labels_N[indices], self.spec)
@@ -87,6 +98,7 @@ class DataSet:
         raw_test: a few test images as they came, before fitting, for golden examples.
         source: one sentence for reports: where the images come from.
         left_out: one sentence for each kind of file that could not be used and was left out.
+        remarks: what else a reader of the report should know, in sentences.
     """
 
     splits: Splits
@@ -94,6 +106,19 @@ class DataSet:
     raw_test: tuple[NDArray[np.uint8], ...]
     source: str
     left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels are known; else a network's answers may stand in for them, in all but train."""
+        return self.splits.train.labelled
+
+    def answered(self, validation_N: NDArray[np.int64], test_N: NDArray[np.int64]) -> DataSet:
+        """The same images, with a network's answers in place of labels that nobody knows."""
+        validation = replace(self.splits.validation, labels_N=validation_N)
+        return replace(
+            self, splits=replace(self.splits, validation=validation), test=replace(self.test, labels_N=test_N)
+        )
 
     @property
     def parts(self) -> dict[str, Samples]:

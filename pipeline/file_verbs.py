@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.errors import GateFailed, UsageError
-from pipeline.verbs import Options, verb
+from pipeline.verbs import Options, tell_results, verb
 
 if TYPE_CHECKING:
     from pipeline.quantize_file import Wanted
@@ -147,6 +147,71 @@ def explain(
     with shown(options.console(), "latency") as progress:
         found = explain_file(artifact, ruler.benchmark(options.threads), compared, progress)
     options.tell(text(found), found.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How ``optimize`` makes the network's input, where nothing beside the file says so."""
+
+    shape: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Image size, where the network does not say.")
+    ] = None
+    resize: Annotated[int | None, typer.Option("--resize", min=1, help="Shorter edge before the crop.")] = None
+    interpolation: Annotated[str | None, typer.Option("--interpolation", help="bilinear or bicubic.")] = None
+    mean: Annotated[
+        str | None, typer.Option("--mean", metavar="M,M,M", help="Of the input, in units of 0…1 images.")
+    ] = None
+    std: Annotated[str | None, typer.Option("--std", metavar="S,S,S", help="Of the input, in units of 0…1 images.")] = (
+        None
+    )
+    convert: Annotated[bool, typer.Option("--convert", help="Raise an ONNX operator set that is too old.")] = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ``optimize`` may try, and how much may be lost."""
+
+    max_drop: Annotated[
+        str, typer.Option("--max-drop", metavar="SHARE", help="Top-1 that may be lost, such as 1% or 0.01.")
+    ] = "1%"
+    train: Annotated[
+        bool, typer.Option("--train", help="Also prune, distil and train in int8: needs labels and a family of ours.")
+    ] = False
+    classes: Annotated[
+        Path | None, typer.Option("--classes", metavar="FILE", help="Names of the outputs, one a line, in order.")
+    ] = None
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be decoded.")
+    ] = False
+    seconds: Annotated[float, typer.Option("--seconds", help="Time limit for timing all variants.")] = 30.0
+
+
+@verb
+def optimize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A family's name, package.module:function, or a float ONNX file.")
+    ],
+    options: Options,
+    limits: Limits,
+    preprocessing: Preprocessing,
+    data: Annotated[
+        Path, typer.Option("--data", help="A folder of images, in one folder a class if labels are known.")
+    ],
+) -> None:
+    """Make your own network faster: try what applies, measure it, deliver the fastest within the budget."""
+    from pipeline.optimize import folder_for, wishes_of
+    from pipeline.optimize import optimize as optimize_network
+
+    out = options.out or folder_for(model)
+    own: dict[str, Any] = {
+        "weights": options.weights,
+        "settings": options.settings,
+        "seed": options.seed,
+        "threads": options.threads,
+    }
+    wishes = wishes_of(**vars(limits), **vars(preprocessing), **own)
+    results = optimize_network(model, data, wishes, out, device=options.device, console=options.console())
+    tell_results(options, results, out)
 
 
 def check_ruler(options: Options) -> None:

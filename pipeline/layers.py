@@ -26,12 +26,10 @@ def layers_of(shop: Workshop, item: Answered, threads: int) -> tuple[Layer, ...]
     key = key_of([item.key, "operators", threads, cpu_name()])
 
     def make() -> tuple[Arrays, Mapping[str, Any]]:
-        model = shop.model(item.model_key)
         validation = shop.data.splits.validation
         x_1CHW = validation.normalized_as(item.artifact.manifest.input).x_NCHW(0, 1)
         kernels = shop.aside.do(profile, item.runtime, item.artifact, x_1CHW, threads)
-        x_NCHW = validation.normalized_as(model.spec).x_NCHW(0, NOISE_IMAGES)
-        noise = layer_noise(model, x_NCHW) if kernels and model.integer else {}
+        noise = _noise(shop, item) if kernels and item.model_key and item.artifact.manifest.integer else {}
         return Arrays({}), {"layers": [layer.model_dump() for layer in combined(kernels, noise)]}
 
     try:
@@ -40,6 +38,12 @@ def layers_of(shop: Workshop, item: Answered, threads: int) -> tuple[Layer, ...]
         shop.warn(f"{error.cause}; the report does without")
         return ()
     return tuple(Layer.model_validate(plain) for plain in entry.facts["layers"])
+
+
+def _noise(shop: Workshop, item: Answered) -> dict[str, float]:
+    """Of each layer of the model that the file was exported from."""
+    model = shop.model(item.model_key)
+    return layer_noise(model, shop.data.splits.validation.normalized_as(model.spec).x_NCHW(0, NOISE_IMAGES))
 
 
 def combined(kernels: Sequence[Kernel], noise: Mapping[str, float]) -> list[Layer]:

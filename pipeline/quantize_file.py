@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.aside import Aside
 from pipeline.bench import bench
-from pipeline.data._decode import SUFFIXES
+from pipeline.data._folders import every_image
 from pipeline.data._photographs import Photographs
 from pipeline.dataset import Samples
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import UsageError
 from pipeline.files import write_files
 from pipeline.measure.parity import compare_logits
 from pipeline.plugin import build
@@ -140,10 +140,7 @@ def images_in(data: Path, spec: InputSpec) -> Samples:
     """
     import numpy as np
 
-    files = tuple(sorted(path for path in data.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()))
-    if not files:
-        what = "has no images" if data.is_dir() else "is not a folder"
-        raise DataError(f"{data} {what}", f"give a folder with images; known endings: {' '.join(sorted(SUFFIXES))}")
+    files = every_image(data)
     names = tuple(str(file) for file in files)
     return Samples(Photographs(files, names, spec), np.zeros(len(files), np.int64), spec)
 

@@ -65,8 +65,12 @@ def only_packs(own: tuple[int, int], parent: tuple[int, int]) -> list[str]:
     return [f"zeros let the file pack to {after} ({before} before); they are stored and multiplied like any number"]
 
 
-def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget) -> Recommendation:
-    """The fastest variant within the budget that pays, smaller first where speed does not decide."""
+def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget, labelled: bool = True) -> Recommendation:
+    """The fastest variant within the budget that pays, smaller first where speed does not decide.
+
+    Args:
+        labelled: else top-1 is agreement with the reference's answers, and is called so.
+    """
     allowed = [variant for variant in variants if variant.within_budget]
     fitting = [i for i, variant in enumerate(variants) if variant.within_budget and _pays(variant, allowed)]
     if not fitting:
@@ -74,7 +78,7 @@ def recommend(variants: Sequence[Variant], reference: Variant, budget: Budget) -
         why = f"{nearest.name}, the most accurate, {nearest.note}" if nearest.note else "nothing was gained"
         return Recommendation(variant=None, sentence=f"Nothing fits the budget ({_limits(budget)}): {why}; ship none.")
     best = min(fitting, key=lambda i: (variants[i].latency.p50_ms.value, variants[i].file_bytes))
-    return Recommendation(variant=best, sentence=_sentence(variants[best], reference, budget))
+    return Recommendation(variant=best, sentence=_sentence(variants[best], reference, budget, labelled))
 
 
 def _pays(variant: Variant, allowed: Sequence[Variant]) -> bool:
@@ -95,12 +99,13 @@ def _limits(budget: Budget) -> str:
     return ", ".join(limits)
 
 
-def _sentence(best: Variant, reference: Variant, budget: Budget) -> str:
+def _sentence(best: Variant, reference: Variant, budget: Budget, labelled: bool) -> str:
     place = f"Ship {best.recipe} as {best.format} on {best.runtime}"
     allowed = f"the budget of {points(budget.max_drop)} of top-1"
     speed = f"{best.latency.p50_ms.value:.2f} ms an image"
     if best == reference:
         return f"{place}: it is the reference, and nothing within {allowed} is shown to be faster; {speed}."
+    accuracy = _top1 if labelled else _agreement
     difference, ratio = best.versus_reference.difference, best.latency.ratio
     # Test images never decide; where they contradict the choice, the reader is told.
     exceeded = "" if -difference.value <= budget.max_drop else ", more than the budget, which validation images judge"
@@ -108,10 +113,22 @@ def _sentence(best: Variant, reference: Variant, budget: Budget) -> str:
     return (
         f"{place}: the smallest latency within {allowed}, {speed}, "
         f"{ratio.value:.1f}× [{ratio.low:.1f}, {ratio.high:.1f}] the speed of {reference.name}{doubt} "
-        f"and {_size(best, reference)}; top-1 {best.top1.value:.1%} against "
-        f"{reference.top1.value:.1%}, a paired difference of {_signed(difference.value)} points "
-        f"[{_signed(difference.low)}, {_signed(difference.high)}]{exceeded}."
+        f"and {_size(best, reference)}; {accuracy(best, reference)}{exceeded}."
     )
+
+
+def _top1(best: Variant, reference: Variant) -> str:
+    difference = best.versus_reference.difference
+    return (
+        f"top-1 {best.top1.value:.1%} against {reference.top1.value:.1%}, a paired difference of "
+        f"{_signed(difference.value)} points [{_signed(difference.low)}, {_signed(difference.high)}]"
+    )
+
+
+def _agreement(best: Variant, reference: Variant) -> str:
+    top1 = best.top1
+    bounds = f"[{top1.low:.1%}, {top1.high:.1%}]"
+    return f"without labels, its answer is {reference.recipe}'s on {top1.value:.1%} {bounds} of the test images"
 
 
 def _signed(fraction: float) -> str:

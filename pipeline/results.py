@@ -157,7 +157,11 @@ class Layer(Value):
 
 
 class Failure(Value):
-    """A file that could not be measured on a runtime, while the rest of the study went on."""
+    """A file that could not be measured on a runtime, while the rest of the study went on.
+
+    Attributes:
+        format, runtime: "" where the recipe came to no file.
+    """
 
     recipe: str
     format: str
@@ -261,6 +265,7 @@ class Results(Value):
     Attributes:
         machine: CPU, cores, memory, system, load; see ``measure/machine.py``.
         splits: number of images by split.
+        labelled: the images' labels are known; else top-1 is agreement with the reference's answers.
         warnings: what a reader should know of the data and the training: images that two splits
             share or that were left out, a batch that was halved.
         reference: index of the variant that all others are compared with.
@@ -278,6 +283,7 @@ class Results(Value):
     created: str
     classes: tuple[str, ...]
     splits: Mapping[str, int] = {}
+    labelled: bool = True
     warnings: tuple[str, ...] = ()
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -291,6 +297,11 @@ class Results(Value):
     sweeps: tuple[Sweep, ...] = ()
     layers: tuple[Layer, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def judged_by(self) -> str:
+        """What top-1 is, in a word."""
+        return "top-1" if self.labelled else "agreement"
 
 
 def read_results(folder: Path) -> Results:

@@ -15,7 +15,7 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, answer
 from pipeline.conclude import Measured, conclude, reference_of
 from pipeline.deliver import deliver
-from pipeline.errors import Unfit
+from pipeline.errors import DataError, EdgewrightError, GateFailed, StageFailed, Unfit
 from pipeline.execute import Workshop
 from pipeline.files import folder_lock, sweep
 from pipeline.layers import layers_of
@@ -57,6 +57,7 @@ def run(
         held: the caller has the lock of ``out`` already, and keeps it.
 
     Raises:
+        DataError: nobody knows the labels, and the reference is not the first recipe.
         EdgewrightError: see ``errors.py`` for the tree and what each branch means.
     """
     out = out or Path("exported") / study.name
@@ -105,31 +106,59 @@ class Made:
 
     Attributes:
         unrun: those that no runtime of the study opens.
+        lost: recipes that a lenient study goes on without.
     """
 
     answered: list[Answered] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unrun: list[Artifact] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
 
 
 def make_all(shop: Workshop, study: Study) -> Made:
     """Every artifact of the study, asked on each runtime that opens its format."""
+    if not shop.data.labelled and study.recipes[0].name != study.reference:
+        raise DataError("the images have no labels", f"let the reference, {study.reference}, be the first recipe")
     steps = [(step, runtimes_of(study, step)) for step in plan(study, shop.data.digest)]
     measuring = 2 + bool(study.benchmark.cold_starts)  # latency, and the operators of what is recommended
     shop.total = sum(1 + len(runtimes) for _, runtimes in steps) + measuring
     made = Made()
     for number, (step, runtimes) in enumerate(steps):
-        try:
-            entry = shop.do(step, number)
-        except Unfit as error:
-            name = step.recipe, getattr(step.stage, "format", "")
-            kinds = [runtime.kind for runtime in runtimes] or [NO_RUNTIME]
-            made.failures.extend(failed(shop, name, kind, error.cause) for kind in kinds)
+        if made.lost & {step.recipe, study.recipe(step.recipe).after, *step.teachers}:
+            made.lost.add(step.recipe)
             continue
-        if step.stage.gives == ARTIFACT:
-            artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
-            ask_all(shop, made, artifact, step, runtimes)
+        try:
+            make(shop, made, step, number, runtimes)
+        except (StageFailed, GateFailed) as error:
+            if not study.lenient or step.recipe == study.reference:
+                raise
+            made.lost.add(step.recipe)
+            made.failures.append(left_out(shop, step, error))
+            continue
+        if step.recipe == study.reference and made.answered and not shop.data.test.labelled:
+            first = made.answered[0]
+            shop.data = shop.data.answered(first.validation_NK.argmax(1), first.test_NK.argmax(1))
     return made
+
+
+def make(shop: Workshop, made: Made, step: Step, number: int, runtimes: Sequence[Runtime]) -> None:
+    """One step, and where it makes an artifact its answers; a format may not be able to hold the model."""
+    try:
+        entry = shop.do(step, number)
+    except Unfit as error:
+        name = step.recipe, getattr(step.stage, "format", "")
+        kinds = [runtime.kind for runtime in runtimes] or [NO_RUNTIME]
+        made.failures.extend(failed(shop, name, kind, error.cause) for kind in kinds)
+        return
+    if step.stage.gives == ARTIFACT:
+        artifact = Artifact(entry.folder, read_manifest(entry.folder / MANIFEST))  # the store verified it
+        ask_all(shop, made, artifact, step, runtimes)
+
+
+def left_out(shop: Workshop, step: Step, error: EdgewrightError) -> Failure:
+    """Say that a recipe is lost, and go on without it."""
+    shop.warn(f"{error.cause}; the study goes on without {step.recipe}")
+    return Failure(recipe=step.recipe, format="", runtime="", reason=error.cause)
 
 
 def ask_all(shop: Workshop, made: Made, artifact: Artifact, step: Step, runtimes: Sequence[Runtime]) -> None:

@@ -59,6 +59,7 @@ class Study(Value):
         seed: everything random follows from it.
         budget: what a recommended model may cost.
         benchmark: how latency is measured.
+        lenient: a recipe that fails is left out and told, unless it is the reference.
     """
 
     name: Name
@@ -70,6 +71,7 @@ class Study(Value):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     budget: Budget = Budget()
     benchmark: Benchmark = Benchmark()
+    lenient: bool = False
 
     def model_post_init(self, _: Any) -> None:
         _check(self)
@@ -103,6 +105,7 @@ class Study(Value):
             "runtimes": [runtime.written() for runtime in self.runtimes],
             "budget": plain["budget"],
             "benchmark": plain["benchmark"],
+            **({"lenient": True} if self.lenient else {}),
         }
 
     def to_yaml(self) -> str:

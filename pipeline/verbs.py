@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import EdgewrightError, Interrupted
+from pipeline.errors import EdgewrightError, GateFailed, Interrupted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.results import Results
     from pipeline.study import Study
 
 app = typer.Typer(
@@ -81,6 +82,32 @@ class Options:
     def tell(self, text: str, data: Any) -> None:
         """Print a result: the text, or the data with --json."""
         typer.echo(json_format.dumps(data, indent=1, ensure_ascii=False) if self.json else text)
+
+
+def tell_results(options: Options, results: Results, out: Path) -> None:
+    """Print what a run found.
+
+    Raises:
+        GateFailed: nothing fits the budget.
+    """
+    from pipeline.report.tables import console_table
+
+    if options.json:
+        options.tell("", results.model_dump(mode="json"))
+    else:
+        print_table(console_table(results))
+        typer.echo(f"\n{results.recommendation.sentence}\n\nreport: {out / 'report.html'}")
+    if results.recommendation.variant is None:
+        raise GateFailed("nothing fits the budget", "widen the budget, or train and compress otherwise")
+
+
+def print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    console.print(table)
 
 
 def verb(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:

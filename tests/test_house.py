@@ -31,7 +31,8 @@ folding store stranger _dynamic_linear
 measure rewrites
 data models trainers pruners quantizers exporters runtimes studies
 bench self_test
-explain quantize_file
+explain quantize_file factory
+given
 tuners
 report bundle
 demo
@@ -42,6 +43,7 @@ recommend
 conclude
 deliver
 run inventory settings
+optimize
 doctor verbs
 bundle_verbs file_verbs
 cli

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from faults import contents, flip_bit
+from PIL import Image
 from report.example import example_results
 from rich.console import Console
 from tiny_run import TinyRun, again, changed, copied, done, finished, study
@@ -21,7 +22,7 @@ from pipeline.artifact import MANIFEST, Artifact
 from pipeline.aside import Aside
 from pipeline.bundle.verify import verify_folder
 from pipeline.deliver import bundled, remove_stale
-from pipeline.errors import CorruptFile, FolderBusy, Interrupted
+from pipeline.errors import CorruptFile, DataError, FolderBusy, Interrupted, StageFailed
 from pipeline.exporters.onnx import ExportOnnx
 from pipeline.files import folder_lock
 from pipeline.results import RESULTS, Results, Variant, read_results
@@ -224,3 +225,36 @@ def test_images_in_two_splits_are_told(tiny: TinyRun, tmp_path: Path, monkeypatc
     assert "of test" in told
     assert f"warning: {told}" in said
     assert sum(results.splits.values()) == 90
+
+
+def test_a_recipe_that_fails_ends_a_study_or_is_left_out_of_a_lenient_one(tmp_path: Path) -> None:
+    nothing = [{"after": "base"}, {"Prune": {"ratio": 0.01, "round_to": 512}}]
+    recipes = {**study()["recipes"], "nothing": nothing, "nothing-int8": [{"after": "nothing"}, "PostTraining"]}
+    run = copied(tmp_path)
+    with pytest.raises(StageFailed, match="nothing · Prune: pruning removed nothing"):
+        again(run.out, recipes=recipes)
+    results, said = again(run.out, recipes=recipes, lenient=True)
+    assert [variant.recipe for variant in results.variants] == ["base", "int8"]
+    assert [(failure.recipe, failure.format) for failure in results.failures] == [("nothing", "")]
+    assert "the study goes on without nothing" in said
+    assert "nothing: nothing · Prune: pruning removed nothing" in (run.out / "results.md").read_text()
+    assert read_study({**study(), "lenient": True}).written()["lenient"] is True
+
+
+def test_a_lenient_study_still_needs_its_reference(tmp_path: Path) -> None:
+    base = [*study()["recipes"]["base"], {"Prune": {"ratio": 0.01, "round_to": 512}}]
+    with pytest.raises(StageFailed, match="removed nothing"):
+        again(copied(tmp_path).out, recipes={"base": base}, lenient=True)
+
+
+def test_without_labels_the_reference_answers_first(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(20):
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
+    data = {"any_folder": {"path": str(tmp_path), "outputs": 10, "size": 8}}
+    untrained = [{"MobileNetV3": {"width": 0.25, "stem_stride": 1}}]
+    recipes = {"other": untrained, "base": untrained}
+    with pytest.raises(DataError, match="no labels"):
+        again(tmp_path / "out", data=data, recipes=recipes)
+    results, _ = again(tmp_path / "out", data=data, recipes={"base": untrained})
+    assert (results.labelled, results.variants[0].top1.value) == (False, 1.0)

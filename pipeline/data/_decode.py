@@ -91,6 +91,15 @@ def decode(file: Path) -> NDArray[np.uint8]:
         raise DataError(f"{file} cannot be decoded: {error}", "remove or replace the file") from None
 
 
+def decode_grey(file: Path) -> NDArray[np.uint8]:
+    """One image file as upright grey (height, width, 1), by ITU-R 601's weights; raises as ``decode``."""
+    import numpy as np
+    from PIL import Image
+
+    grey: NDArray[np.uint8] = np.asarray(Image.fromarray(decode(file)).convert("L"))[..., None]
+    return grey
+
+
 def examine(file: Path) -> Examined:
     """Decode a file once, wholly, and say what it holds."""
     try:

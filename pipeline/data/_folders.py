@@ -39,6 +39,19 @@ def list_folder(root: Path) -> Listing:
     return Listing(root, classes, parts, others)
 
 
+def every_image(root: Path) -> tuple[Path, ...]:
+    """Every image file below a folder at any depth, in sorted order.
+
+    Raises:
+        DataError: there is none.
+    """
+    files = tuple(sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()))
+    if not files:
+        what = "has no images" if root.is_dir() else "is not a folder"
+        raise DataError(f"{root} {what}", f"give a folder with images; known endings: {' '.join(sorted(SUFFIXES))}")
+    return files
+
+
 def _first(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((root / name for name in names if (root / name).is_dir()), None)
 

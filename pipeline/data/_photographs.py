@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.data._decode import decode
+from pipeline.data._decode import decode, decode_grey
 from pipeline.images import Images
 from pipeline.measure.machine import usable_cores
 from pipeline.spec import InputSpec
@@ -45,7 +45,7 @@ class Photographs(Images):
         return self._all_NHWC[start:stop] if self.kept else self._decoded(self.files[start:stop])
 
     def original(self, index: int) -> NDArray[np.uint8]:
-        return decode(self.files[index])
+        return self._decode(self.files[index])
 
     def take(self, indices: NDArray[np.int64]) -> Photographs:
         chosen = indices.tolist()
@@ -68,9 +68,12 @@ class Photographs(Images):
         import numpy as np
 
         fitted_NHWC = np.empty((len(files), *self.spec.size, self.spec.channels), np.uint8)
-        for index, image_HWC in enumerate(in_threads(lambda file: self.spec.fit(decode(file)), files)):
+        for index, image_HWC in enumerate(in_threads(lambda file: self.spec.fit(self._decode(file)), files)):
             fitted_NHWC[index] = image_HWC
         return fitted_NHWC
+
+    def _decode(self, file: Path) -> NDArray[np.uint8]:
+        return decode(file) if self.spec.color == "RGB" else decode_grey(file)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the decoded images: another process decodes what it needs."""

@@ -6,18 +6,17 @@ import csv
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from pipeline.data._root import DATA, data_root
-from pipeline.data.photographs import ALL, Listing, PhotographSource
-from pipeline.dataset import Samples, Splits, assemble, shuffled
+from pipeline.data.photographs import ALL, Fractions, Listing, PhotographSource, at_random
+from pipeline.dataset import Samples, Splits
 from pipeline.errors import DataError
 from pipeline.spec import Interpolation, Positive
 
 FOLDER = "imagenet_val"
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ImageNet(PhotographSource):
@@ -34,7 +33,7 @@ class ImageNet(PhotographSource):
     size: Positive = 224
     resize: int = Field(default=256, ge=0)
     interpolation: Interpolation = "bicubic"
-    fractions: tuple[Fraction, Fraction, Fraction] = (0.2, 0.2, 0.6)
+    fractions: Fractions = (0.2, 0.2, 0.6)
 
     @model_validator(mode="after")
     def _whole(self) -> ImageNet:
@@ -58,15 +57,8 @@ class ImageNet(PhotographSource):
         return f"{len(listing.files):,} labelled ImageNet validation images"
 
     def divided(self, parts: Mapping[str, Samples], classes: tuple[str, ...]) -> tuple[Splits, Samples]:
-        """At random, and not class by class: most classes have one image or two."""
-        import numpy as np
-
-        images = shuffled(parts[ALL])
-        cuts = np.round(np.cumsum(self.fractions)[:2] * len(images)).astype(int)
-        train, validation, test = (images.take(part) for part in np.split(np.arange(len(images)), cuts))
-        if not (len(train) and len(validation) and len(test)):
-            raise DataError(f"{len(images)} images are too few to divide in three", "add images")
-        return assemble(train, validation, classes), test
+        """At random: most classes have one image or two."""
+        return at_random(parts[ALL], classes, self.fractions)
 
 
 def _table(root: Path) -> Path:

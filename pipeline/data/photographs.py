@@ -19,7 +19,10 @@ from pipeline.spec import InputSpec, Interpolation, Positive
 RAW = 32  # test images that are kept as they came
 Mean = Annotated[float, Field(ge=0, le=1)]
 Deviation = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Fractions = tuple[Fraction, Fraction, Fraction]
 ALL, TRAIN, VALIDATION, TEST = "all", "train", "validation", "test"
+FRACTIONS = (0.7, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -107,19 +110,40 @@ class PhotographSource(Source):
         left_out = tuple(f"left out: {line}" for line in grouped(refused, listing.root))
         calibration, validation, test = (keep(part) for part in (splits.calibration, splits.validation, test))
         splits = replace(splits, calibration=calibration, validation=validation)
-        return DataSet(splits, test, raw, self.source(listing), left_out)
+        return DataSet(splits, test, raw, self.source(listing), left_out, self.remarks(listing))
 
     def divided(self, parts: Mapping[str, Samples], classes: tuple[str, ...]) -> tuple[Splits, Samples]:
         """Splits and test images: those of the folders, or 70 : 10 : 20, or a tenth of train for validation."""
         every_class(parts, classes)
-        if ALL in parts:
-            splits, test, _ = split(parts[ALL], (0.7, 0.1, 0.2), classes)
-            return splits, test
-        # In random order, as calibration, probe and examples take the first images, and not of one class.
-        train, test = shuffled(parts[TRAIN]), shuffled(parts[TEST])
-        if VALIDATION in parts:
-            return assemble(train, shuffled(parts[VALIDATION]), classes), test
-        return split(train, (0.9, 0.1, 0.0), classes)[0], test
+        return in_three(parts, classes, FRACTIONS)
+
+    def remarks(self, listing: Listing) -> tuple[str, ...]:
+        """What else a reader of the report should know, in sentences."""
+        return ()
+
+
+def in_three(parts: Mapping[str, Samples], classes: tuple[str, ...], fractions: Fractions) -> tuple[Splits, Samples]:
+    """Splits and test images: those of the folders, each class alike divided by fractions where nothing is divided."""
+    if ALL in parts:
+        splits, test, _ = split(parts[ALL], fractions, classes)
+        return splits, test
+    # In random order, as calibration, probe and examples take the first images, and not of one class.
+    train, test = shuffled(parts[TRAIN]), shuffled(parts[TEST])
+    if VALIDATION in parts:
+        return assemble(train, shuffled(parts[VALIDATION]), classes), test
+    return split(train, (0.9, 0.1, 0.0), classes)[0], test
+
+
+def at_random(images: Samples, classes: tuple[str, ...], fractions: Fractions) -> tuple[Splits, Samples]:
+    """Splits and test images by fractions, and not class by class: where most classes have one image or two."""
+    import numpy as np
+
+    mixed = shuffled(images)
+    cuts = np.round(np.cumsum(fractions)[:2] * len(mixed)).astype(int)
+    train, validation, test = (mixed.take(part) for part in np.split(np.arange(len(mixed)), cuts))
+    if not (len(train) and len(validation) and len(test)):
+        raise DataError(f"{len(mixed)} images are too few to divide in three", "add images")
+    return assemble(train, validation, classes), test
 
 
 def samples(listing: Listing, facts: Mapping[Path, Examined], spec: InputSpec) -> dict[str, Samples]:

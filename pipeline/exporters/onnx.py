@@ -15,6 +15,8 @@ from pipeline.spec import InputSpec
 
 if TYPE_CHECKING:
     import onnx_ir
+    import torch
+    from torch import nn
 
 
 class ExportOnnx(Exporter):
@@ -48,23 +50,44 @@ class ExportOnnx(Exporter):
 
     def write(self, model: Model, path: Path) -> None:
         import onnx_ir
-        import torch
 
         from pipeline.exporters._dynamic_onnx import spelled_out
         from pipeline.rewrites.all import rewritten
 
-        with hushed():
-            program = torch.onnx.export(
-                captured(replace(model, module=spelled_out(model.module)), self.batch),
-                dynamo=True,
-                opset_version=self.opset,
-                input_names=["input"],
-                output_names=["logits"],
-                verbose=False,
-            )
-        assert program is not None
+        program = captured(replace(model, module=spelled_out(model.module)), self.batch)
         pixels = model.spec if self.pixels else None
-        onnx_ir.save(rewritten(named(anonymous(program.model)), self.amx, pixels), path)
+        onnx_ir.save(rewritten(named(graph_of(program, self.opset)), self.amx, pixels), path)
+
+
+def graph_of(program: torch.export.ExportedProgram, opset: int) -> onnx_ir.Model:
+    """A captured network as an ONNX graph from ``input`` to ``logits``, without a word of where it was made."""
+    import torch
+
+    with hushed():
+        found = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=opset,
+            input_names=["input"],
+            output_names=["logits"],
+            verbose=False,
+        )
+    assert found is not None
+    return anonymous(found.model)
+
+
+def write_module(module: nn.Module, shape: tuple[int, int, int], path: Path) -> None:
+    """Write any network in eval mode, as it is, for one image a call.
+
+    Args:
+        shape: (C, H, W) of the image.
+    """
+    import onnx_ir
+    import torch
+
+    with hushed(), torch.no_grad():
+        program = torch.export.export(module, (torch.zeros(1, *shape),))
+    onnx_ir.save(graph_of(program, ExportOnnx().opset), path)
 
 
 def anonymous(model: onnx_ir.Model) -> onnx_ir.Model:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from pipeline.errors import DataError, UsageError
-from pipeline.model import Blueprint, Model
+from pipeline.model import Blueprint, Model, last_linear
 from pipeline.models.pretrained import PUBLISHED, Published, digest_of, put_into, read_state
 from pipeline.spec import InputSpec, Positive
 from pipeline.stage import NOTHING, Context, Stage, read_stage
@@ -108,6 +108,18 @@ class Architecture(Stage):
             count = f"{len(mean)} value{'s' * (len(mean) > 1)}"
             raise UsageError(f"{self.kind}: mean and std have {count}, but the images are {spec.color}")
         return InputSpec.model_validate({**spec.model_dump(), "mean": mean, "std": std})
+
+    def outputs(self, spec: InputSpec) -> int:
+        """How many classes its weights tell apart; 0 where it has none, or they do not say.
+
+        Raises:
+            UnavailableError: the weights cannot be had.
+        """
+        if not self.weights:
+            return 0
+        module = Network(family=self.model_copy(update={"weights": ""}), shape=spec.shape, classes=2).skeleton()
+        head = f"{last_linear(module)[0]}.weight"
+        return len(self.adapted(self._state(spec), module.state_dict()).get(head, ()))
 
     @property
     def _file(self) -> Path | None:

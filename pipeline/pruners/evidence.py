@@ -63,6 +63,7 @@ class Watched:
         with torch.set_grad_enabled(self.gradients):
             logits_NK = self.module(x_NCHW.requires_grad_(self.gradients))
             if self.gradients:
+                samples.check_labelled()
                 labels_N = torch.from_numpy(samples.labels_N[start : start + BATCH]).to(x_NCHW.device)
                 torch.autograd.backward(F.cross_entropy(logits_NK, labels_N, reduction="sum"))
         for name, value_NF in self.batch.items():

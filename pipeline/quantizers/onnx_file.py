@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,12 +41,12 @@ def simplified(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProt
     import onnx_ir
     import onnxruntime
 
+    from pipeline.quantizers.onnx_read import one_image
     from pipeline.rewrites.batch_norm import batch_norm
     from pipeline.rewrites.global_average_pool import global_average_pool
     from pipeline.rewrites.hard_swish import hard_swish
 
-    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, *shape), strict=True):
-        dimension.dim_value = size
+    one_image(model, shape)
     with tempfile.TemporaryDirectory() as folder:
         options, path = onnxruntime.SessionOptions(), str(Path(folder) / "simplified.onnx")
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -131,12 +131,17 @@ def _is_standard(gate: onnx.NodeProto) -> bool:
 
 
 def integer_file(
-    model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable: bool, amx: bool = False
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Bounds],
+    portable: bool,
+    amx: bool = False,
+    floats: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """The int8 graph with these ranges, by ONNX Runtime's quantizer and our rewrites.
 
     Args:
         portable: weights on which no processor saturates. amx: for processors with AMX; see ``matrix_convolution``.
+        floats: names of nodes that stay float.
     """
     import numpy as np
     import onnx
@@ -159,7 +164,7 @@ def integer_file(
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, found),
             nodes_to_quantize=[],
-            nodes_to_exclude=[],
+            nodes_to_exclude=[*floats],
             op_types_to_quantize=[*COMPUTING, *PASSING],
             extra_options={
                 "WeightSymmetric": True,
@@ -170,6 +175,31 @@ def integer_file(
         quantizer.quantize_model()
     shaped = onnx.shape_inference.infer_shapes(quantizer.model.model)
     return onnx_ir.to_proto(rewritten(float_logits(onnx_ir.from_proto(shaped)), amx))
+
+
+def as_written(model: onnx.ModelProto, x_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Its answers (N, K), one image a call, each node computed as it is written.
+
+    Raises:
+        UsageError: it does not answer, or not with a row of numbers an image.
+    """
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        name = model.graph.input[0].name
+        found = [session.run(None, {name: x_NCHW[i : i + 1]})[0] for i in range(len(x_NCHW))]
+    except Exception as error:  # whatever ONNX Runtime finds wrong with it
+        why = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise UsageError(f"the file does not answer to one image of {x_NCHW.shape[1:]}: {why[:200]}") from error
+    if found[0].ndim != 2 or len(found[0]) != 1:
+        raise UsageError(f"the file gives {found[0].shape} for one image; a classifier gives 1×K, K numbers")
+    answers_NK: NDArray[np.float32] = np.concatenate(found)
+    return answers_NK
 
 
 def left_float(model: onnx.ModelProto) -> tuple[Left, ...]:

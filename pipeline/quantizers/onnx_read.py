@@ -97,3 +97,14 @@ def _raised(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     except (RuntimeError, version_converter.ConvertError) as error:
         cause = f"{path} cannot be raised to operator set {OPSET}: {str(error).splitlines()[0]}"
         raise UnavailableError(cause, "export it again with a newer operator set") from None
+
+
+def one_image(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """Let the input be one image (1, *shape), and the output one row, in place; shapes in between are found again."""
+    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, *shape), strict=True):
+        dimension.dim_value = size
+    for output in model.graph.output:
+        for dimension in output.type.tensor_type.shape.dim[:1]:
+            dimension.dim_value = 1
+    del model.graph.value_info[:]
+    return model

@@ -60,9 +60,9 @@ def pareto(results: Results, prefix: str = "pareto-") -> str:
 def alternative(results: Results) -> str:
     """The picture in words."""
     front = ", then ".join(_hover(variant) for variant in _on_front(results))
-    chosen = results.recommendation.variant
+    chosen, what = results.recommendation.variant, "Top-1 accuracy" if results.labelled else "Agreement"
     parts = [
-        f"Top-1 accuracy against p50 latency of {len(results.variants)} variants.",
+        f"{what} against p50 latency of {len(results.variants)} variants.",
         f"On the Pareto front, fastest first: {front}." if front else "No variant is on the Pareto front.",
         "None is recommended." if chosen is None else f"Recommended: {_name(results.variants[chosen])}.",
         f"The accuracy budget allows {words.fixed(100 * _lowest(results), 1)} % and above.",
@@ -82,7 +82,7 @@ def _axes(axes: Axes, results: Results) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("p50 latency of one image, ms (log scale; left is faster)")
-    axes.set_ylabel("top-1 on the test images, %")
+    axes.set_ylabel(f"{results.judged_by} on the test images, %")
     axes.grid(color=QUIET, alpha=0.16, linewidth=0.6)
     axes.margins(x=0.08, y=0.08)
 

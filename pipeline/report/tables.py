@@ -144,8 +144,13 @@ def markdown(results: Results) -> str:
         "speed above 1 is faster."
     )
     remarks = [f"No. {row.number}: {escaped(row.remark)}" for row in table if row.remark]
-    body = markdown_table(HEADERS, [_markdown_cells(row) for row in table], LEFT)
+    body = markdown_table(called(HEADERS, results), [_markdown_cells(row) for row in table], LEFT)
     return "\n\n".join([*_unstable(results), body, legend, *remarks, *_caveats(results)]) + "\n"
+
+
+def called(headers: Sequence[str], results: Results) -> tuple[str, ...]:
+    """Headers that call agreement by its name, where no label is known."""
+    return tuple(header.replace("top-1", results.judged_by) for header in headers)
 
 
 def _unstable(results: Results) -> list[str]:
@@ -161,7 +166,8 @@ def _caveats(results: Results) -> list[str]:
 
 def unmeasured(failure: Failure) -> str:
     """A file that could not be measured, and why, on one line."""
-    return words.plain(f"{failure.recipe} · {failure.runtime} ({failure.format}): {failure.reason}")
+    place = f" · {failure.runtime} ({failure.format})" if failure.runtime else ""
+    return words.plain(f"{failure.recipe}{place}: {failure.reason}")
 
 
 def _markdown_cells(row: Row) -> tuple[str, ...]:
@@ -202,7 +208,7 @@ def console_table(results: Results) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for header in CONSOLE_HEADERS:
+    for header in called(CONSOLE_HEADERS, results):
         is_text = header in LEFT
         table.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for row in rows(results):

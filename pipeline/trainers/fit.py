@@ -63,7 +63,9 @@ def fit(
         NotANumber: the loss of a step is NaN or infinite; nothing is saved.
         Interrupted, Terminated: told to stop; the checkpoint is saved first.
         ResourceError: there is no memory for a single image.
+        DataError: the training images have no labels.
     """
+    context.data.train.check_labelled()
     keep_freed_memory()
     plan = plan.model_copy(update={"batch": min(plan.batch, len(context.data.train))})
     job = Job(module, loss, plan, context, before_step, feed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Draft
 from pipeline.aside import Aside
 from pipeline.bench import Candidate, measure
 from pipeline.dataset import Samples
@@ -62,10 +62,14 @@ class Gauge:
 
     def exported(self, model: Model) -> Artifact:
         """The model as a file, rewrites included, with its manifest and probe."""
+        return self.kept(exporter_for(self.runtime)(model, self.context))
+
+    def kept(self, draft: Draft) -> Artifact:
+        """A draft as an artifact on disk."""
         folder = Path(self._folder.name) / str(self._files)
         folder.mkdir()
         self._files += 1
-        exporter_for(self.runtime)(model, self.context).save(folder)
+        draft.save(folder)
         return Artifact.load(folder)
 
     def logits_NK(self, artifact: Artifact, samples: Samples) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from torch import nn
 
 from pipeline.artifact import MANIFEST, PROBE, Artifact, read_manifest
 from pipeline.errors import CorruptFile, UnavailableError, Unfit
+from pipeline.exporters.exporter import Exporter
 from pipeline.files import sha256_of
 from pipeline.measure.parity import check_parity, compare_logits
 from pipeline.measure.size import count_macs, count_params
@@ -33,7 +34,7 @@ from pipeline.quantizers.dynamic import Dynamic
 from pipeline.quantizers.post_training import PostTraining
 from pipeline.stage import Context
 
-KNOWN = {kind: plugin for kind, plugin in discover("stage").items() if plugin.gives == "artifact"}
+KNOWN = {kind: plugin for kind, plugin in discover("stage").items() if issubclass(plugin, Exporter)}
 # One that works in an environment of its own is tried where that was made before: it is of gigabytes.
 EXPORTERS = {
     kind: plugin

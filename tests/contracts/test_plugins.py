@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from tiny import FAMILIES, family, inputs
 
+from pipeline.data.any_folder import AnyFolder
 from pipeline.data.folder import Folder
 from pipeline.data.npz import Npz
 from pipeline.errors import UsageError
@@ -22,6 +23,7 @@ from pipeline.plugin import ROOMS, Plugin, discover, read, room_plugins
 from pipeline.pruners.resized import Resized
 from pipeline.pruners.structured import Prune
 from pipeline.quantizers.dynamic import Dynamically
+from pipeline.quantizers.onnx_given import GivenOnnx
 from pipeline.quantizers.quantized import Quantized
 from pipeline.spec import InputSpec
 from pipeline.stage import ARTIFACT, FLOAT, INT8, MODEL, NOTHING, Context, Stage
@@ -32,7 +34,9 @@ NETWORK = Network(family=MobileNetV2(width=0.5), shape=(3, 32, 32), classes=10)
 # Plug-ins with fields that have no default.
 EXAMPLES: dict[str, Plugin] = {
     "folder": Folder(path="~/pictures: of cats", size=64),
+    "any_folder": AnyFolder(path="pictures", classes=("a: b", "c"), grey=True, notes=("mean: assumed",)),
     "npz": Npz(path="~/arrays: 1.npz", size=16),
+    "GivenOnnx": GivenOnnx(file="net: 1.onnx", convert=True),
     "Distill": Distill(teacher="big one", lr=1e-5, epochs=3),
     "LatencyPrune": LatencyPrune(target_ms=2.5, precision="int8"),
     "Network": NETWORK,
@@ -117,9 +121,9 @@ def test_stages_fit_together(kind: str) -> None:
     stage = STAGES[kind]
     assert issubclass(stage, Stage)
     assert stage.takes
-    assert set(stage.takes) <= {NOTHING, FLOAT, INT8, MODEL}
+    assert set(stage.takes) <= {NOTHING, FLOAT, INT8, MODEL, ARTIFACT}
     assert stage.gives in {FLOAT, INT8, MODEL, ARTIFACT}
-    assert issubclass(stage, Architecture) == (stage.takes == (NOTHING,))
+    assert issubclass(stage, Architecture | GivenOnnx) == (stage.takes == (NOTHING,))
 
 
 @pytest.mark.parametrize("kind", STAGES)

@@ -1,0 +1,269 @@
+"""``edgewright optimize``: a network and a folder of images into the fastest file within a budget, without a study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from rich.console import Console
+
+from pipeline.data.any_folder import AnyFolder
+from pipeline.errors import DataError, UsageError
+from pipeline.exporters.onnx import ExportOnnx
+from pipeline.files import folder_lock, write_files
+from pipeline.given import Given, Pixels, given, named_in
+from pipeline.models.architecture import Architecture
+from pipeline.plugin import build
+from pipeline.pruners.gradual import PruneGradually
+from pipeline.quantizers.aware import QuantizationAware
+from pipeline.quantizers.onnx_int8 import Calibration
+from pipeline.results import Results
+from pipeline.run import run
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.settings import apply_setting, image_shape
+from pipeline.spec import Budget, Positive, Ratio, Value
+from pipeline.stage import Recipe, Stage
+from pipeline.study import Benchmark, Study, read_study
+from pipeline.trainers.distillation import Distill
+from pipeline.trainers.supervised import Train
+from pipeline.trainers.transfer import Transfer
+from pipeline.tuners.mixed_precision import MixedPrecision
+from pipeline.tuners.onnx_mixed import OnnxMixed
+
+STUDY, GIVEN = "study.yaml", "given"
+FLOAT, INT8 = "float", "int8"
+# Enough for one network in minutes, where layers must stay float.
+QUICK: dict[str, Any] = {"seconds": 5.0, "candidates": 2, "most": 4}
+WAYS: tuple[Calibration, ...] = ("percentile", "mse")
+WITH_TRAINING = (0.7, 0.1, 0.2)
+AUGMENT = ("flip",)
+
+
+class Wishes(Value):
+    """What is wanted, and what nobody can know of the network.
+
+    Attributes:
+        max_drop: top-1 that may be lost on validation images, as a fraction of 1.
+        train: also what takes training: pruning, distillation, int8 in training. Wants labels, and a family of ours.
+        weights: of a family: a file, or "imagenet".
+        pixels: how images become the network's input.
+        classes: a file that names the network's outputs, one a line and in order; "" for class folders' order.
+        convert: raise an ONNX operator set that is too old.
+        skip_unreadable: leave out images that cannot be decoded; else they are an error.
+        seconds: for timing all variants.
+        threads: of the runtime.
+        seed: everything random follows from it.
+        settings: ``key=value``, changes of the study that comes of all this.
+    """
+
+    max_drop: Ratio = 0.01
+    train: bool = False
+    weights: str = ""
+    pixels: Pixels = Pixels()
+    classes: str = ""
+    convert: bool = False
+    skip_unreadable: bool = False
+    seconds: Annotated[float, Field(gt=0)] = 30.0
+    threads: Positive = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    settings: tuple[str, ...] = ()
+
+
+def optimize(
+    model: str | Path,
+    data: str | Path,
+    wishes: Wishes = Wishes(),  # noqa: B008  it is frozen
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Results:
+    """Try what applies, measure everything in the same sittings, and deliver the fastest within the budget.
+
+    The study that this is lies in the output folder, for ``edgewright run`` to do again.
+
+    Args:
+        model: a family's name, ``package.module:function``, or a float ONNX file.
+        data: a folder of images, in one folder a class where labels are known.
+        out: ``exported/<study>`` unless given. device: where training runs.
+
+    Raises:
+        UsageError: the network or the wishes cannot be used. DataError: the images cannot.
+        UnavailableError: a file is not whole, or a package is missing.
+        EdgewrightError: what ``run`` raises.
+    """
+    out = out or folder_for(model)
+    with folder_lock(out):
+        study = prepared(model, data, wishes, out)
+        return run(study, out, device=device, console=console, held=True)
+
+
+def folder_for(model: str | Path) -> Path:
+    """Where results go unless somebody says otherwise."""
+    return Path("exported") / name_of(model)
+
+
+def name_of(model: str | Path) -> str:
+    """A study's name.
+
+    >>> name_of("nets/my net.onnx"), name_of("package.module:make"), name_of("MobileNetV2")
+    ('optimized-my-net', 'optimized-package.module-make', 'optimized-MobileNetV2')
+    """
+    text = str(model)
+    return f"optimized-{re.sub(r'[^A-Za-z0-9_.]+', '-', Path(text).name.removesuffix('.onnx')).strip('-')}"
+
+
+def prepared(model: str | Path, data: str | Path, wishes: Wishes, out: Path) -> Study:
+    """The study, written into the output folder, which the caller holds."""
+    found = given(str(model), wishes.pixels, wishes.weights, wishes.convert, out / GIVEN)
+    study = changed(study_of(name_of(model), found, data, wishes), wishes.settings)
+    write_files(out, {STUDY: study.to_yaml().encode()})
+    return study
+
+
+def study_of(name: str, found: Given, data: str | Path, wishes: Wishes) -> Study:
+    """What is to be tried of a network.
+
+    Raises:
+        UsageError: it cannot be trained, and should be; or there is nothing to measure it by.
+    """
+    source = folder(found, data, wishes)
+    if wishes.train:
+        _check_trainable(found, source)
+    return Study(
+        name=name,
+        data=source,
+        reference=FLOAT,
+        recipes=tuple(recipes(found, source, wishes)),
+        exports=(ExportOnnx(),),
+        runtimes=(OnnxRuntime(),),
+        seed=wishes.seed,
+        budget=Budget(max_drop=wishes.max_drop),
+        benchmark=Benchmark(seconds=wishes.seconds, threads=wishes.threads, cold_starts=1),
+        lenient=True,
+    )
+
+
+def folder(found: Given, data: str | Path, wishes: Wishes) -> AnyFolder:
+    """The images as the network takes them.
+
+    Raises:
+        UsageError: names of classes do not fit it.
+    """
+    spec, classes = found.spec, named_in(Path(wishes.classes)) if wishes.classes else found.classes
+    retrained = wishes.train and found.walkable
+    fields: dict[str, Any] = {
+        "path": str(data),
+        "outputs": 0 if retrained else found.outputs,
+        "classes": () if retrained and not wishes.classes else classes,
+        "size": spec.size[0],
+        "width": 0 if spec.size[0] == spec.size[1] else spec.size[1],
+        "grey": spec.color == "L",
+        "resize": spec.resize,
+        "interpolation": spec.interpolation,
+        "mean": (spec.mean * 3)[:3],
+        "std": (spec.std * 3)[:3],
+        "skip_unreadable": wishes.skip_unreadable,
+        "notes": found.notes,
+    }
+    return build(AnyFolder, fields | ({"fractions": WITH_TRAINING} if wishes.train else {}), "data")
+
+
+def _check_trainable(found: Given, source: AnyFolder) -> None:
+    if not found.walkable:
+        cause = "only a family of ours can be trained here: this network is a file, which cannot be taken apart"
+        raise UsageError(cause, "leave --train out, or train it where it was made; see `edgewright list` for families")
+    if source.why_unlabelled:
+        raise DataError(f"{source.why_unlabelled}, and training needs them", "put each class into a folder of its own")
+
+
+def recipes(found: Given, source: AnyFolder, wishes: Wishes) -> Iterator[Recipe]:
+    """The network as it is, and all ways to make it faster that apply to it."""
+    allowed: dict[str, Any] = {"max_drop": wishes.max_drop, "threads": wishes.threads}
+    if not isinstance(found.stage, Architecture):
+        yield Recipe(name=FLOAT, stages=(found.stage,))
+        yield Recipe(name=INT8, after=FLOAT, stages=(OnnxMixed(others=WAYS, **allowed),))
+        return
+    yield Recipe(name=FLOAT, stages=(found.stage, *_learning(found, source, wishes)))
+    yield Recipe(name=INT8, after=FLOAT, stages=(MixedPrecision(**allowed, **QUICK),))
+    if wishes.train:
+        yield from trained()
+
+
+def _learning(found: Given, source: AnyFolder, wishes: Wishes) -> tuple[Stage, ...]:
+    """How the network comes to know the data's classes, where it does not yet.
+
+    Raises:
+        UsageError: it knows nothing at all, and may not learn.
+    """
+    if not found.outputs:
+        if wishes.train:
+            return (Train(epochs=30, augment=AUGMENT),)
+        kind = found.stage.kind
+        raise UsageError(f"{kind} has no weights: there is nothing to optimize", "give --weights FILE, or --train")
+    if wishes.train and found.outputs != len(source.listing().classes):
+        return (Transfer(),)
+    return ()
+
+
+def trained() -> Iterator[Recipe]:
+    """Ways that take training; the float network teaches."""
+    lesson = Distill(teacher=FLOAT, epochs=2, lr=0.01, augment=AUGMENT)
+    aware = QuantizationAware(teacher=FLOAT, augment=AUGMENT)
+    yield Recipe(name="int8-aware", after=FLOAT, stages=(aware,))
+    yield Recipe(name="pruned", after=FLOAT, stages=(PruneGradually(ratio=0.4, steps=3, between=lesson),))
+    yield Recipe(name="pruned-int8", after="pruned", stages=(aware,))
+
+
+def changed(study: Study, settings: tuple[str, ...]) -> Study:
+    """The study with ``key=value`` applied to its YAML view.
+
+    Raises:
+        UsageError: no such key, or no such value.
+    """
+    if not settings:
+        return study
+    plain = study.written()
+    for setting in settings:
+        apply_setting(plain, setting)
+    return read_study(plain, study.name)
+
+
+def wishes_of(*, max_drop: str, classes: Path | None, **fields: Any) -> Wishes:
+    """What options of the command line wish for; those that were not given are None.
+
+    Raises:
+        UsageError: a value is no number, or not one of those that can be chosen.
+    """
+    own = {name: fields.pop(name) for name in ("shape", "resize", "interpolation", "mean", "std")}
+    own["shape"] = image_shape(own["shape"])
+    own |= {name: tuple(own[name].split(",")) for name in ("mean", "std") if own[name]}
+    if bool(own["mean"]) != bool(own["std"]):
+        raise UsageError("--mean and --std go together", "give both, one value a channel each")
+    pixels = build(Pixels, _said(own), "optimize")
+    weights = (fields.pop("weights") or [""])[-1]
+    said = _said(fields) | {"max_drop": drop_of(max_drop), "classes": str(classes or ""), "weights": weights}
+    return build(Wishes, {**said, "pixels": pixels}, "optimize")
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def drop_of(text: str) -> float:
+    """A drop of top-1 as a fraction of 1, from "1%", "0.5 %" or "0.01".
+
+    Raises:
+        UsageError: it is none.
+
+    >>> drop_of("1%"), drop_of("0.005")
+    (0.01, 0.005)
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        return Wishes(max_drop=float(number) / (100 if percent else 1)).max_drop
+    except (ValueError, ValidationError):
+        raise UsageError(f"--max-drop {text}: expected a share of the images", "for example: 1%, or 0.01") from None
