@@ -175,6 +175,7 @@ class Parity(Value):
     Attributes:
         max_difference: largest |Δ| of any logit. scale: largest |logit|.
         agreement: share of images with the same top-1.
+        ties: share of those whose top-1 is another, but whose two classes were closer than the logits' noise.
         sqnr_db: signal to noise of the logits.
     """
 
@@ -182,6 +183,7 @@ class Parity(Value):
     max_difference: float
     scale: float
     agreement: float
+    ties: float = 0.0
     sqnr_db: float
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.peers.order import default_models
-from benchmarks.peers.quantization import untrained
+from benchmarks.peers.quantization import untrained_families
+from benchmarks.untrained import untrained
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def of_network(name: str, work: Path, images: int) -> Iterator[Case]:
     folder = work / name
     if not (folder / LABELS).is_file():
         data = read_source("imagenet").load()
-        _make(default_models(data).get(name) or untrained(name, data), data, folder)
+        _make(default_models(data).get(name) or untrained(untrained_families()[name], data), data, folder)
     chosen = _first(folder, images)
     for file in (FLOAT, PLAIN, PORTABLE):
         yield Case(name, file, folder / f"{file}.onnx", chosen, folder / LABELS if name in TRAINED else None)

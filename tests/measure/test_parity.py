@@ -40,6 +40,27 @@ def test_one_moved_answer_is_seen_whole() -> None:
     assert found.max_difference == pytest.approx(100 - LOGITS[7].min())
 
 
+def test_a_tie_may_be_decided_either_way() -> None:
+    """Four images whose two best classes are apart by less than what noise moves every logit by."""
+    expected, noise = 10 * np.eye(10)[np.arange(20) % 10], np.random.default_rng(0).normal(size=(20, 10))
+    expected[:4] += 9.9 * np.eye(10)[np.arange(1, 5)]
+    actual = expected + 0.2 * noise
+    actual[:4] = expected[:4] + 0.2 * np.eye(10)[np.arange(1, 5)]
+    found = compare_logits(expected.astype(np.float32), actual.astype(np.float32))
+    assert (found.agreement, found.ties) == (0.8, 0.2)
+    check_parity(found, integer=True, where="here")
+
+
+def test_a_lead_beyond_noise_is_no_tie() -> None:
+    expected = 10 * np.eye(10)[np.arange(20) % 10]
+    actual = expected.copy()
+    actual[:2] = expected[1:3]
+    found = compare_logits(expected.astype(np.float32), actual.astype(np.float32))
+    assert (found.agreement, found.ties) == (0.9, 0)
+    with pytest.raises(ParityMiss, match="ties aside"):
+        check_parity(found.model_copy(update={"sqnr_db": 40.0}), integer=True, where="here")
+
+
 @given(st.floats(-40, 40))
 def test_signal_to_noise_is_in_decibels(decibels: float) -> None:
     noise = LOGITS[:, ::-1] * 10 ** (-decibels / 20)
@@ -89,7 +110,7 @@ def test_a_miss_names_the_hand_off_and_by_how_much() -> None:
         check_parity(parity(agreement=0.5, sqnr_db=3.25, max_difference=4.5), integer=True, where="a · onnx on b")
     assert caught.value.cause == (
         "a · onnx on b changed the answers: 50.0% agreement, 3.25 dB, largest difference 4.5; "
-        "wanted top-1 agreement of 95% and 20 dB"
+        "wanted top-1 agreement of 95%, ties aside, and 20 dB"
     )
     assert caught.value.fix
     with pytest.raises(ParityMiss, match=r"wanted differences of at most 0\.008$"):
