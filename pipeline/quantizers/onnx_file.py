@@ -160,6 +160,7 @@ def integer_file(
         quantizer = QDQQuantizer(
             model,
             per_channel=True,
+            reduce_range=False,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, found),
@@ -205,7 +206,7 @@ def as_written(model: onnx.ModelProto, x_NCHW: NDArray[np.float32]) -> NDArray[n
 def left_float(model: onnx.ModelProto) -> tuple[Left, ...]:
     """Nodes of an int8 graph that compute with floats."""
     constants = {value.name for value in model.graph.initializer}
-    known = {*COMPUTING, *PASSING, "QuantizeLinear", "DequantizeLinear"}
+    known = {*COMPUTING, *PASSING, "Expand", "QuantizeLinear", "DequantizeLinear"}  # Expand: see ``narrow_gate``
     rounded = {node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
     return tuple(
         Left(node.name or node.output[0], node.op_type)

@@ -21,7 +21,9 @@ PROBE_IMAGES = 64  # two near ties of 32 that round to the other side would be a
 
 
 class GivenOnnx(Stage):
-    """A float ONNX file of any origin as it is, but for one image a call; its weights are taken in.
+    """A float ONNX file of any origin as it is, but for one image a call and our names for its input and output.
+
+    Its weights are taken in.
 
     Attributes:
         file: its path.
@@ -55,8 +57,9 @@ class GivenOnnx(Stage):
     def __call__(self, value: None, context: Context) -> Draft:
         from pipeline.quantizers.onnx_read import one_image, read_float
         from pipeline.rewrites.costs import costs
+        from pipeline.rewrites.port_names import with_port_names
 
-        model = one_image(read_float(self.path, self.convert), context.data.spec.shape)
+        model = with_port_names(one_image(read_float(self.path, self.convert), context.data.spec.shape))
         spec, classes, (params, macs) = context.data.spec, context.data.classes, costs(model)
         manifest = Manifest(
             recipe="",
