@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.figure import Figure, tell
 from benchmarks.untrained import untrained
 from pipeline.dataset import read_source
+from pipeline.errors import ParityMiss
 from pipeline.measure.size import count_macs
 from pipeline.pruners.structured import Prune
 from pipeline.quantizers.post_training import PostTraining
@@ -108,11 +109,14 @@ def few_images(data: DataSet, model: Model) -> Context:
 
 
 def faster(name: str, pair: tuple[Model, Model], runtime: Runtime, context: Context, benchmark: Benchmark) -> Figure:
-    """The second of a pair against the first, once both have answered as their modules do."""
+    """The second of a pair against the first, once both have answered as their modules do; 0 if one does not."""
     with Gauge(runtime, context, benchmark) as gauge:
         files = [gauge.exported(model) for model in pair]
-        for file in files:
-            gauge.logits_NK(file, context.data.validation)
+        try:
+            for file in files:
+                gauge.logits_NK(file, context.data.validation)
+        except ParityMiss as miss:
+            return Figure(f"{name}: {miss.cause}", 0.0, 1.0, at_least=True)
         ratio = gauge.latencies(files)[1].ratio
     return Figure(f"{name}: times faster [{ratio.low:.2f}, {ratio.high:.2f}]", ratio.value, 1.0, at_least=True)
 
