@@ -6,7 +6,7 @@ Each family with random weights, whole and pruned, as files in PyTorch, TorchScr
 int8. A file that does not answer as its module did is refused by the check every hand-off has, and is told as
 such. Both files are timed in the same sittings, one thread, one image a call. Prints each figure beside its
 promise, writes them to ``benchmarks/results/<machine>/pruning-engine.json``, and exits 1 where one is not kept.
-Takes a quarter of an hour on an otherwise idle machine.
+Takes half an hour on an otherwise idle machine.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline.aside import Aside
 from pipeline.bench import bench
@@ -17,6 +17,7 @@ from pipeline.measure.parity import compare_logits
 from pipeline.plugin import build
 from pipeline.progress import Progress, silent
 from pipeline.quantizers.onnx_file import integer_file, left_float, measured_ranges, simplified
+from pipeline.quantizers.onnx_int8 import Calibration
 from pipeline.quantizers.onnx_read import read_float
 from pipeline.results import Latency, Parity
 from pipeline.rewrites.external_data import whole_bytes
@@ -45,7 +46,7 @@ class Wanted(Value):
         shape: (channels, height, width), for files that do not say.
     """
 
-    calibration: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = "moving_average"
+    calibration: Calibration = "moving_average"
     images: Positive = 256
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
