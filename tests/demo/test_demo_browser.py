@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import launched, needs_chromium
 from PIL import Image
 from tiny_run import finished
 
@@ -19,18 +19,13 @@ from pipeline.bundle.golden import read_images
 from pipeline.demo.server import demo_server
 from pipeline.demo.web_runtime import FILES, PACKAGE, VERSION
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
 # Where the tool keeps the package for its user; tests fetch nothing.
 WEB = Path(os.environ.get("EDGEWRIGHT_CACHE") or Path.home() / ".cache/edgewright") / PACKAGE / VERSION
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    needs_chromium,
     pytest.mark.skipif(not all((WEB / name).is_file() for name in FILES), reason="onnxruntime-web was not fetched"),
 ]
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-]
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 NO_GPU = "No available adapters."  # Chromium's own words where the page asks for WebGPU in vain
 Open = Callable[..., Any]
 
@@ -50,10 +45,7 @@ def address(bundle: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    yield from launched(*CAMERA)
 
 
 @pytest.fixture
