@@ -64,9 +64,11 @@ def whole(artifact: Artifact) -> Answer:
     import onnxruntime
 
     from pipeline.rewrites.preprocessing import file_with_preprocessing
+    from pipeline.runtimes.onnx_runtime import EXACT
 
-    content = file_with_preprocessing(artifact.path, artifact.manifest.input)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    content, options = file_with_preprocessing(artifact.path, artifact.manifest.input), onnxruntime.SessionOptions()
+    options.add_session_config_entry(*EXACT)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda image_HWC: session.run(["logits"], {"image": image_HWC})[0][0]
 
 

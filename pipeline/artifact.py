@@ -57,6 +57,16 @@ class Manifest(Value):
     sha256: Mapping[str, str] = {}
     seal: str = ""
 
+    @property
+    def portable(self) -> bool:
+        """Its weights saturate on no processor; see ``PostTraining``."""
+        return any(
+            fields.get("portable", False)
+            for stage in self.lineage
+            for fields in stage.values()
+            if isinstance(fields, Mapping)
+        )
+
     def sealed(self, sha256: Mapping[str, str]) -> Manifest:
         """This manifest, vouching for files with these hashes."""
         open_manifest = self.model_copy(update={"sha256": dict(sha256), "seal": ""})

@@ -107,10 +107,12 @@ class InputSpec(Value):
         return self.model_dump(include=pixels) == other.model_dump(include=pixels)
 
     def fit(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize and crop one uint8 image of any size to (height, width, channels)."""
+        """Resize and crop one uint8 image of any size to (height, width, channels).
+
+        Sizes are rounded as torchvision's ``Resize`` and ``CenterCrop`` round them.
+        """
         height, width = image_HWC.shape[:2]
-        scale = self.resize / min(height, width)
-        rows, columns = (max(self.resize, round(edge * scale)) for edge in (height, width))
+        rows, columns = (edge * self.resize // min(height, width) for edge in (height, width))
         return self._resampled(image_HWC, rows, columns)
 
     def stretch(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -122,7 +124,7 @@ class InputSpec(Value):
         import numpy as np
 
         height, width = image_HWC.shape[:2]
-        top, left = (rows - self.size[0]) // 2, (columns - self.size[1]) // 2
+        top, left = (round((edge - kept) / 2) for edge, kept in zip((rows, columns), self.size, strict=True))
         vertical = resampling_matrix(height, rows, top, self.size[0], self.interpolation)
         horizontal = resampling_matrix(width, columns, left, self.size[1], self.interpolation)
         fitted = np.einsum("yh,hwc,xw->yxc", vertical, image_HWC, horizontal, optimize=True)

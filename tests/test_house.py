@@ -19,7 +19,7 @@ FILES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.
 # From the bottom up: a file imports what stands on its own line or on one before it.
 LEVELS = """
 errors
-spec hush memory
+spec hush memory processor
 signals progress files ranks environment
 aside
 plugin images

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 from torch.nn import functional as F
+from torchvision import transforms
 
 from pipeline.spec import Budget, InputSpec, Interpolation, key_of, resampling_matrix
 
@@ -92,6 +93,16 @@ def test_any_image_fits(height: int, width: int, grey: bool, extra: int) -> None
     spec = InputSpec(size=(12, 7), resize=12 + extra, **(GREY if grey else {}))
     fitted = spec.fit(image_of(height, width, spec.channels, 0))
     assert (fitted.shape, fitted.dtype) == ((12, 7, spec.channels), np.uint8)
+
+
+@given(height=st.integers(1, 90), width=st.integers(1, 90), extra=st.integers(0, 9), seed=st.integers(0, 99))
+def test_fits_as_torchvision_does(height: int, width: int, extra: int, seed: int) -> None:
+    image = image_of(height, width, 3, seed)
+    ours = InputSpec(size=(12, 7), resize=12 + extra).fit(image)
+    x_CHW = torch.from_numpy(image).permute(2, 0, 1).float()
+    resized = transforms.Resize(12 + extra, antialias=True)(x_CHW)
+    torchvisions = transforms.CenterCrop((12, 7))(resized).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(ours, torchvisions, atol=0.52)  # a half is rounded away, and sums are ordered otherwise
 
 
 @pytest.mark.parametrize("shape", [(1, 20_000, 3), (20_000, 1, 3), (2, 5_000, 3), (1, 1, 3)])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline.errors import CorruptFile, DataError, ParityMiss
+from pipeline.runtimes.onnx_runtime import EXACT
 from pipeline.spec import InputSpec
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def checked_whole(content: bytes, images: Images, golden: Mapping[str, Answer]) 
     import numpy as np
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*EXACT)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     checked: dict[str, Answer] = {}
     for index, image in enumerate(images):
         [[logits_K]] = session.run(["logits"], {"image": image})

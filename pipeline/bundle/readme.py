@@ -58,7 +58,8 @@ JavaScript is what `edgewright demo` runs.
 What `model-with-preprocessing.onnx` does, and what is left to you with `model.onnx`:
 
 1. Take the upright image as uint8, {color}.
-2. Resize it so that its shorter edge is {resize} pixels: {interpolation}, antialiased, half-pixel centres.
+2. Resize it so that its shorter edge is {resize} pixels, the longer one rounded down: {interpolation}, antialiased,
+   half-pixel centres.
 3. Crop the centre to {height} × {width} (height × width) and round to uint8.
 4. {normalization}
 5. Order the values as (1, {channels}, {height}, {width}), {dtype}: the input `input`. The output `logits` is

@@ -95,8 +95,9 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
         "output": "logits",
         "with_preprocessing": {"file": WHOLE, "input": IMAGE, "layout": "HWC", "dtype": "uint8"},
         "accepts": f"{kind} image of uint8 values: .npy (height, width, {spec.channels}) or binary {file}",
-        "formula": "resize the uint8 image so that its shorter edge is `resize` (antialiased `interpolation`, "
-        "half-pixel centres; bicubic has a = -1/2), crop the centre to `size` (height, width), round to uint8; then "
+        "formula": "resize the uint8 image so that its shorter edge is `resize` and the longer one rounded down "
+        "(antialiased `interpolation`, half-pixel centres; bicubic has a = -1/2), crop `size` (height, width) from "
+        "half of what is over, halves of pixels to even, round to uint8; then "
         f"{NORMALIZED[spec.dtype]}; then put channels first and add a batch of 1",
     }
 

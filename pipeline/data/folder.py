@@ -17,7 +17,6 @@ class Folder(PhotographSource):
     """
 
     kind: ClassVar[str] = "folder"
-    version: ClassVar[int] = 2
     path: str
 
     @classmethod

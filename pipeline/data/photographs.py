@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -60,6 +60,7 @@ class PhotographSource(Source):
         skip_unreadable: leave out files that cannot be decoded, and say so; else they are an error.
     """
 
+    version: ClassVar[int] = 3
     size: Positive = 224
     resize: int = Field(default=0, ge=0)
     interpolation: Interpolation = "bilinear"

@@ -108,9 +108,9 @@ class Front:
         size, double = float(spec.size[index]), onnx_ir.DataType.DOUBLE
         edges = self.add("Cast", self.add("Shape", image, start=0, end=2), to=double)
         edge = self.add("Cast", self.add("Shape", image, start=index, end=index + 1), to=double)
-        scale = self.add("Div", float(spec.resize), self.add("ReduceMin", edges, keepdims=0))
-        target = self.add("Max", self.add("Round", self.add("Mul", edge, scale)), float(spec.resize))
-        first = self.add("Floor", self.add("Mul", self.add("Sub", target, size), 0.5))
+        shorter = self.add("ReduceMin", edges, keepdims=0)
+        target = self.add("Floor", self.add("Div", self.add("Mul", edge, float(spec.resize)), shorter))
+        first = self.add("Round", self.add("Mul", self.add("Sub", target, size), 0.5))
         factor = self.add("Div", edge, target)
         reach = self.add("Mul", self.add("Max", factor, 1.0), SUPPORT[spec.interpolation])
         centres = [self.add("Mul", self.add("Add", first, offset), factor) for offset in (0.5, size - 0.5)]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PROFILED_CALLS, CALLS_TO_WARM_UP = 20, 5
 TIMED = "_kernel_time"
+# Without VNNI the int8 kernels of x86 add products in 16 bits, which saturate; this asks for those that do not. Other
+# processors do not know it. docs/decisions/0026-exact-kernels-without-vnni.md
+EXACT = ("session.x64quantprecision", "1")
 DYNAMIC = ("DynamicQuantizeMatMul", "DynamicQuantizeLinear")  # read floats, and compute with integers or give them
 
 
@@ -32,7 +35,7 @@ class OnnxRuntime(Runtime):
     package: ClassVar[str] = "onnxruntime"
 
     def open(self, artifact: Artifact, threads: int) -> Session:
-        session = _opened(artifact.path, _options(threads))
+        session = _opened(artifact.path, _options_for(artifact, threads))
         [output] = [value.name for value in session.get_outputs()]
         [name] = [value.name for value in session.get_inputs()]
         return lambda x_NCHW: session.run([output], {name: x_NCHW})[0]
@@ -44,7 +47,7 @@ class OnnxRuntime(Runtime):
 
     def profile(self, artifact: Artifact, x_NCHW: NDArray[np.float32], threads: int) -> tuple[Kernel, ...]:
         with tempfile.TemporaryDirectory() as folder:
-            options = _options(threads)
+            options = _options_for(artifact, threads)
             options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
             session = _opened(artifact.path, options)
             [name] = [value.name for value in session.get_inputs()]
@@ -54,7 +57,7 @@ class OnnxRuntime(Runtime):
 
     def optimized(self, artifact: Artifact, path: Path) -> None:
         """Save the graph as the runtime runs it."""
-        options = _options(1)
+        options = _options_for(artifact, 1)
         options.optimized_model_filepath = str(path)
         _opened(artifact.path, options)
 
@@ -71,6 +74,14 @@ def unoptimized(path: Path, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np
     answers = [session.run(None, {name: x_NCHW[i : i + 1]}) for i in range(len(x_NCHW))]
     names = [value.name for value in session.get_outputs()]
     return {name: np.stack(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
+
+
+def _options_for(artifact: Artifact, threads: int) -> Any:
+    """Options with which any processor gives the answers of the file."""
+    options = _options(threads)
+    if not artifact.manifest.portable:
+        options.add_session_config_entry(*EXACT)
+    return options
 
 
 def _options(threads: int) -> Any:

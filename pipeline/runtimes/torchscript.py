@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifact import Artifact
 from pipeline.errors import UnavailableError
 from pipeline.hush import hushed
+from pipeline.processor import saturates
 from pipeline.runtime import Runtime, torch_session
 
 if TYPE_CHECKING:
@@ -28,8 +31,27 @@ class TorchScript(Runtime):
                 # PyTorch warns once a process that these tensors are deprecated; in a session nobody could hush it.
                 torch.quantize_per_tensor(torch.zeros(1), 1.0, 0, torch.quint8)
             try:
-                module = torch.jit.load(artifact.path, map_location="cpu")
+                with _exact_kernels(artifact):
+                    module = torch.jit.load(artifact.path, map_location="cpu")
             except RuntimeError as error:
                 cause = f"torchscript cannot open {artifact.path}: {str(error).splitlines()[0]}"
                 raise UnavailableError(cause, "export it again") from error
         return torch_session(module, threads)
+
+
+@contextmanager
+def _exact_kernels(artifact: Artifact) -> Iterator[None]:
+    """Weights that are unpacked meanwhile go to kernels that do not saturate, slower than the usual ones.
+
+    See docs/decisions/0026-exact-kernels-without-vnni.md.
+    """
+    import torch
+
+    engines = torch.backends.quantized
+    usual = engines.engine
+    if saturates() and not artifact.manifest.portable and "qnnpack" in engines.supported_engines:
+        engines.engine = "qnnpack"
+    try:
+        yield
+    finally:
+        engines.engine = usual
