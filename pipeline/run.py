@@ -164,6 +164,10 @@ def left_out(shop: Workshop, step: Step, error: EdgewrightError) -> Failure:
 def ask_all(shop: Workshop, made: Made, artifact: Artifact, step: Step, runtimes: Sequence[Runtime]) -> None:
     """Add an artifact's answers on each runtime to what is made."""
     for runtime in runtimes:
+        if reason := runtime.refusal(artifact.manifest):
+            label = f"{' · '.join(named(artifact))} on {runtime.kind}"
+            made.failures.append(failed(shop, named(artifact), runtime.kind, f"{label}: {reason}"))
+            continue
         try:
             made.answered.append(answer(shop, artifact, step, runtime))
         except Crashed as error:

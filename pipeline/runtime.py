@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Manifest
 from pipeline.plugin import Plugin, read
+from pipeline.processor import saturates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,10 @@ class Runtime(Plugin):
         """Whether it is for files of that format."""
         return format_ == cls.format or format_ in cls.formats
 
+    def refusal(self, manifest: Manifest) -> str:
+        """Why it would not give this file's answers on this processor; "" where it would."""
+        return ""
+
     @abstractmethod
     def open(self, artifact: Artifact, threads: int) -> Session:
         """A function from x_NCHW, as the artifact's input makes it, to logits_NK float32; uses ``threads`` threads.
@@ -107,3 +112,10 @@ def torch_session(module: Callable[[torch.Tensor], torch.Tensor], threads: int) 
             return module(torch.from_numpy(x_NCHW)).numpy()
 
     return session
+
+
+def saturating(manifest: Manifest) -> str:
+    """The refusal of a runtime that has no exact kernels for processors without VNNI; "" where it needs none."""
+    if not manifest.integer or manifest.portable or not saturates():
+        return ""
+    return "this processor has no VNNI, and int8 kernels saturate; quantize with `portable: true` to have it here too"

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Manifest
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ class Broad(OnnxRuntime):
 
     kind: ClassVar[str] = "broad"
     formats: ClassVar[tuple[str, ...]] = ("picky",)
+
+
+class Proud(OnnxRuntime):
+    """ONNX Runtime, as it would be on a processor where its int8 is wrong."""
+
+    kind: ClassVar[str] = "proud"
+
+    def refusal(self, manifest: Manifest) -> str:
+        return "integers are beneath it" if manifest.integer else ""
 
 
 class Fragile(OnnxRuntime):

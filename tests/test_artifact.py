@@ -44,6 +44,21 @@ def in_parts() -> Draft:
     return replace(made, manifest=manifest, beside={"data/model.bin": b"weights" * 5, "notes.txt": b"of no use"})
 
 
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ([], False),
+        (["Prune"], False),
+        ([{"PostTraining": {"portable": False}}], False),
+        ([{"Train": None}, {"PostTraining": {"portable": True, "rounding": "nearest"}}, {"ExportOnnx": {}}], True),
+    ],
+)
+def test_is_portable_as_its_quantizer_was_told(stages: list[Any], expected: bool) -> None:
+    lineage = [stage if isinstance(stage, dict) else {stage: {}} for stage in stages]
+    manifest = Manifest.model_validate({**draft().manifest.model_dump(), "lineage": lineage})
+    assert manifest.portable == expected
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     draft().save(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from fragile import Broad, Fragile
+from fragile import Broad, Fragile, Proud
 from rich.console import Console
 from tiny_run import TinyRun, copied, edgewright, study, written
 
@@ -79,6 +79,15 @@ def test_the_study_goes_on_without_a_file_that_its_format_cannot_hold(tiny: Tiny
     assert failure.reason == "int8 · Picky: picky holds no integers"
     assert f"warning: {failure.reason}; the study goes on without it" in console.file.getvalue()  # type: ignore[attr-defined]
     assert verify_folder(tiny.out)
+
+
+def test_the_study_goes_on_without_what_a_runtime_refuses(tiny: TinyRun) -> None:
+    results, said = ran(tiny, OnnxRuntime(), Proud())
+    assert names(results) == ["base · onnxruntime", "base · proud", "int8 · onnxruntime"]
+    [failure] = results.failures
+    assert (failure.recipe, failure.format, failure.runtime) == ("int8", "onnx", "proud")
+    assert failure.reason == "int8 · onnx on proud: integers are beneath it"
+    assert said.count(f"warning: {failure.reason}; the study goes on without it") == 1
 
 
 def test_what_nothing_here_runs_is_delivered_and_said_to_be_unchecked(tiny: TinyRun) -> None:

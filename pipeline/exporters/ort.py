@@ -13,7 +13,6 @@ from pipeline.exporters.exporter import Exporter
 from pipeline.exporters.onnx import ExportOnnx
 from pipeline.hush import hushed
 from pipeline.model import Model
-from pipeline.processor import saturates
 from pipeline.spec import InputSpec
 
 OPERATORS, VERDICT = "required_operators_and_types.config", "mobile_usability.txt"
@@ -50,12 +49,6 @@ class ExportOrt(Exporter):
 
     def reference(self, value: Model) -> Model:
         return self.onnx.reference(value)
-
-    def refusal(self, model: Model) -> str:
-        # Exact kernels are chosen when a graph is optimized, and this one is already.
-        if model.integer and saturates():
-            return "int8 in ORT format cannot be proven on this processor, which has no VNNI: its kernels saturate"
-        return ""
 
     def write(self, model: Model, path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Manifest
 from pipeline.errors import UnavailableError
-from pipeline.runtime import Kernel, Port, Ports, Runtime
+from pipeline.runtime import Kernel, Port, Ports, Runtime, saturating
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,10 @@ class OnnxRuntime(Runtime):
     format: ClassVar[str] = "onnx"
     formats: ClassVar[tuple[str, ...]] = ("ort",)
     package: ClassVar[str] = "onnxruntime"
+
+    def refusal(self, manifest: Manifest) -> str:
+        # Exact kernels are chosen when a graph is optimized, and one in ORT format is already.
+        return saturating(manifest) if manifest.format == "ort" else ""
 
     def open(self, artifact: Artifact, threads: int) -> Session:
         session = _opened(artifact.path, _options_for(artifact, threads))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Manifest
 from pipeline.errors import UnavailableError
-from pipeline.runtime import Runtime
+from pipeline.runtime import Runtime, saturating
 
 if TYPE_CHECKING:
     from pipeline.runtime import Session
@@ -20,6 +20,9 @@ class OpenVino(Runtime):
     package: ClassVar[str] = "openvino"
     requires: ClassVar[tuple[str, ...]] = ("openvino",)
     extra: ClassVar[str] = "openvino"
+
+    def refusal(self, manifest: Manifest) -> str:
+        return saturating(manifest)
 
     def open(self, artifact: Artifact, threads: int) -> Session:
         import openvino

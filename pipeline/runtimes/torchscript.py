@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.artifact import Artifact
 from pipeline.errors import UnavailableError
 from pipeline.hush import hushed
-from pipeline.processor import saturates
-from pipeline.runtime import Runtime, torch_session
+from pipeline.runtime import Runtime, saturating, torch_session
 
 if TYPE_CHECKING:
     from pipeline.runtime import Session
@@ -49,7 +48,7 @@ def _exact_kernels(artifact: Artifact) -> Iterator[None]:
 
     engines = torch.backends.quantized
     usual = engines.engine
-    if saturates() and not artifact.manifest.portable and "qnnpack" in engines.supported_engines:
+    if saturating(artifact.manifest) and "qnnpack" in engines.supported_engines:
         engines.engine = "qnnpack"
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import pruning_engine
-from benchmarks.pruning_engine import Subject, figures, subjects
+from benchmarks.pruning_engine import families, figures
 from pipeline.data.digits import Digits
 from pipeline.models.architecture import Architecture
 from pipeline.models.lenet import LeNet
@@ -17,13 +17,13 @@ QUICK = Benchmark(seconds=0.5, sittings=4, rounds=1, calls=1, cold_starts=0)
 
 
 def test_every_family_has_its_rows() -> None:
-    families = {plugin for plugin in discover("stage").values() if issubclass(plugin, Architecture)}
-    assert {type(subject.family) for subject in subjects().values()} == families
+    known = {plugin for plugin in discover("stage").values() if issubclass(plugin, Architecture)}
+    assert {type(family) for family in families().values()} == known
 
 
 def test_a_family_whole_and_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning_engine, "runtimes", lambda: {"ONNX Runtime": OnnxRuntime()})
-    macs, *speeds = figures("LeNet", Subject(LeNet(), "digits"), Digits().load(), QUICK)
+    macs, *speeds = figures("LeNet", LeNet(), Digits(size=28).load(), QUICK)
     assert macs.value > 1.5
     assert [figure.name.partition(":")[0] for figure in speeds] == [
         "LeNet, ONNX Runtime, float",

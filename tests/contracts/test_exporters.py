@@ -77,6 +77,8 @@ def artifact_of(models: Models, full_context: Context, tmp_path_factory: pytest.
 
 def answers(runtime: str, artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
     """What the artifact's probe expects, and what a runtime says, one image a call."""
+    if reason := RUNTIMES[runtime]().refusal(artifact.manifest):
+        pytest.skip(reason)
     probe = artifact.probe()
     session = RUNTIMES[runtime]().open(artifact, threads=1)
     x_NCHW = artifact.manifest.input.normalize(probe.fitted_NHWC)
