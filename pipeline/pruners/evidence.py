@@ -10,6 +10,8 @@ from pipeline.dataset import Samples
 from pipeline.model import Model
 from pipeline.pruners.channels import Groups
 from pipeline.pruners.importance import ACTIVATION, TAYLOR, Importance
+from pipeline.pruners.moments import moments
+from pipeline.pruners.reconstruction import MOMENTS
 from pipeline.stage import Context
 
 if TYPE_CHECKING:
@@ -22,11 +24,13 @@ BATCH = 32
 def evidence(importance: Importance, model: Model, groups: Groups, context: Context) -> Mapping[str, torch.Tensor]:
     """The tensors that an importance is a function of: the weights, and what calibration images showed.
 
-    Only "taylor" and "activation" look at images; they do so once, for all groups.
+    Only "taylor", "activation" and "reconstruction" look at images; they do so once, for all groups.
 
     Raises:
         Interrupted, Terminated: told to stop.
     """
+    if importance == "reconstruction":
+        return {**model.state, **{f"{name}{MOMENTS}": found for name, found in moments(model, groups, context).items()}}
     if importance not in ("taylor", "activation"):
         return model.state
     module = copy.deepcopy(model.module).to(context.device)

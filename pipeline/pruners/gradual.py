@@ -12,9 +12,11 @@ from pydantic import Field
 
 from pipeline.errors import StageFailed
 from pipeline.model import Model, read_blueprint
+from pipeline.pruners.compensation import compensated
 from pipeline.pruners.cut import Cut
 from pipeline.pruners.groups import find_groups
-from pipeline.pruners.structured import chosen, pruned
+from pipeline.pruners.resized import pruned
+from pipeline.pruners.structured import chosen
 from pipeline.pruners.training import AnyTraining
 from pipeline.stage import Context, Stage
 from pipeline.trainers.checkpoint import read_tensors, write_tensors
@@ -65,13 +67,14 @@ class PruneGradually(Cut, Stage):
         """Prune to the next step's widths and train; nothing where rounding leaves all channels."""
         groups = find_groups(model.module, model.spec.shape)
         share = 1 - (1 - self.ratio) ** ((number + 1) / self.steps)
-        cut = Cut(ratio=share, round_to=self.round_to, importance=self.importance, ranking=self.ranking)
+        cut = Cut(**{**{name: getattr(self, name) for name in Cut.model_fields}, "ratio": share})
         before = {space: full.get(makers[0], groups.sizes[space]) for space, makers in groups.makers.items()}
         kept = chosen(cut, model, groups, context, before)
         if not kept:
             return model
-        smaller: Model = self.between(pruned(model, groups, kept), within(context, f"step-{number}"))
-        return smaller
+        smaller = compensated(model, groups, kept, context) if self.compensate else pruned(model, groups, kept)
+        taught: Model = self.between(smaller, within(context, f"step-{number}"))
+        return taught
 
 
 def keep(model: Model, steps: int, folder: Path) -> None:

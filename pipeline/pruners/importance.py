@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.pruners.channels import Features, Groups, Layer
+from pipeline.pruners.reconstruction import errors
 
 if TYPE_CHECKING:
     import torch
 
     State = Mapping[str, torch.Tensor]
 
-Importance = Literal["l2", "l1", "batch_norm", "taylor", "activation", "random"]
+Importance = Literal["l2", "l1", "batch_norm", "taylor", "activation", "reconstruction", "random"]
 # Tensors that ``evidence.py`` adds to the weights, one a layer that reads channels: (N, F) and (F,).
 TAYLOR, ACTIVATION = ".taylor", ".activation"
 
@@ -27,7 +28,9 @@ def scores(tensors: State, groups: Groups, space: int, importance: Importance, s
             absolute value that the next layers receive. Each layer's scores are divided by their mean, so that no
             layer outweighs another, and averaged. "taylor" is the change of the loss, to first order, if all
             that read the channel read zeros (Molchanov et al., 2019): the mean of its size over images,
-            comparable between groups as it is. "random" is the control.
+            comparable between groups as it is. "reconstruction" is what the layers that read the channel cannot make
+            up for; see ``reconstruction.errors``; norms where those layers are too wide or grouped. "random" is the
+            control.
 
     Returns:
         (C,) float32.
@@ -39,8 +42,10 @@ def scores(tensors: State, groups: Groups, space: int, importance: Importance, s
         return torch.rand(size, generator=torch.Generator().manual_seed(seed + space))
     if importance == "taylor":
         return _changes(tensors, groups, space).abs().mean(0)
+    if importance == "reconstruction" and (error_C := errors(tensors, groups, space)) is not None:
+        return error_C
     found = list(_parts(tensors, groups, space, importance))
-    if not found and importance == "batch_norm":
+    if not found and importance in ("batch_norm", "reconstruction"):
         found = list(_parts(tensors, groups, space, "l2"))
     total = torch.zeros(size)
     for features, value in found:
@@ -66,7 +71,7 @@ def _value(tensors: State, layer: Layer, importance: Importance) -> torch.Tensor
     if importance == "activation":
         return tensors.get(f"{layer.name}{ACTIVATION}")
     weight = tensors.get(f"{layer.name}.weight")
-    if weight is None or (weight.ndim < 2) != (importance == "batch_norm"):
+    if weight is None or (weight.ndim < 2) != (importance == "batch_norm") or importance == "reconstruction":
         return None
     if importance == "batch_norm":
         return weight.abs() if layer.form.startswith("BatchNorm") else None

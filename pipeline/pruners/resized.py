@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StageFailed
-from pipeline.model import AnyBlueprint, Blueprint
+from pipeline.model import AnyBlueprint, Blueprint, Model
 from pipeline.pruners.groups import Groups
 from pipeline.spec import Positive
 
@@ -65,6 +66,13 @@ def resize(layer: nn.Module, outputs: int, inputs: int) -> None:
         layer.bias = fresh(layer.bias, outputs)  # type: ignore[assignment]
     elif isinstance(layer, nn.PReLU):
         layer.num_parameters, layer.weight = outputs, fresh(layer.weight, outputs)  # type: ignore[assignment]
+
+
+def pruned(value: Model, groups: Groups, kept: Kept) -> Model:
+    """The model with only these channels of the spaces named."""
+    state, widths = operate(value.state, groups, kept)
+    blueprint = resized(value.blueprint, widths)
+    return replace(value, module=blueprint.build(state), blueprint=blueprint, state=state)
 
 
 def operate(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
 from pipeline.model import Model
+from pipeline.pruners.compensation import compensated
 from pipeline.pruners.cut import Cut
 from pipeline.pruners.evidence import evidence
 from pipeline.pruners.groups import Groups, find_groups
 from pipeline.pruners.importance import scores
 from pipeline.pruners.ranking import choose, ranked
-from pipeline.pruners.resized import operate, resized
+from pipeline.pruners.resized import pruned
 from pipeline.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Prune(Cut, Stage):
         kept = chosen(self, value, groups, context, groups.sizes)
         if not kept:
             raise StageFailed("pruning removed nothing", "raise ratio, or lower round_to")
-        return pruned(value, groups, kept)
+        return compensated(value, groups, kept, context) if self.compensate else pruned(value, groups, kept)
 
 
 def chosen(
@@ -49,11 +49,7 @@ def chosen(
     """
     tensors = evidence(cut.importance, value, groups, context)
     scored = {space: scores(tensors, groups, space, cut.importance, context.seed) for space in groups.prunable}
-    return choose(groups, scored, ranked(groups, scored, cut, full))
-
-
-def pruned(value: Model, groups: Groups, kept: Mapping[int, torch.Tensor]) -> Model:
-    """The model with only these channels of the spaces named."""
-    state, widths = operate(value.state, groups, kept)
-    blueprint = resized(value.blueprint, widths)
-    return replace(value, module=blueprint.build(state), blueprint=blueprint, state=state)
+    widths = ranked(groups, scored, cut, full)
+    if not cut.residuals:
+        widths = {space: width for space, width in widths.items() if len(groups.makers[space]) == 1}
+    return choose(groups, scored, widths)

@@ -11,7 +11,8 @@ from torch import nn
 from pipeline.model import Model
 from pipeline.pruners.cut import Cut
 from pipeline.pruners.groups import Features, Groups, find_groups
-from pipeline.pruners.structured import chosen, pruned
+from pipeline.pruners.resized import pruned
+from pipeline.pruners.structured import chosen
 from pipeline.stage import Context
 
 Kept = Mapping[int, torch.Tensor]

@@ -19,7 +19,7 @@ from pipeline.pruners.groups import find_groups
 from pipeline.pruners.importance import ACTIVATION, TAYLOR, Importance, scores
 from pipeline.stage import Context
 
-ALL: list[Importance] = ["l2", "l1", "batch_norm", "taylor", "activation", "random"]
+ALL: list[Importance] = ["l2", "l1", "batch_norm", "taylor", "activation", "reconstruction", "random"]
 
 
 @pytest.mark.parametrize("importance", ALL)

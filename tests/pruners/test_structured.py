@@ -15,8 +15,8 @@ from pipeline.errors import StageFailed
 from pipeline.measure.size import count_macs, count_params
 from pipeline.model import Model
 from pipeline.pruners.groups import find_groups
-from pipeline.pruners.resized import Resized
-from pipeline.pruners.structured import Prune, chosen, pruned
+from pipeline.pruners.resized import Resized, pruned
+from pipeline.pruners.structured import Prune, chosen
 from pipeline.stage import Context
 
 
