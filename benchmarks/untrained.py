@@ -15,18 +15,13 @@ IMAGES_FOR_STATISTICS = 32
 
 def untrained(family: Architecture, data: DataSet) -> Model:
     """A family with random weights, and BatchNorm statistics of real images: values lie where trained ones do."""
-    import torch
-    from torch import nn
+    import numpy as np
 
+    from pipeline.pruners.compensation import with_statistics
     from pipeline.stage import Context
 
-    model: Model = family(None, Context(data.splits))
-    module = model.module.train()
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # the mean over all that is seen
-            layer.reset_running_stats()
-    images = data.splits.calibration.normalized_as(model.spec)
-    with torch.no_grad():
-        module(torch.from_numpy(images.x_NCHW(0, IMAGES_FOR_STATISTICS)))
-    return replace(model, module=module.eval(), state=module.state_dict())
+    few = data.splits.calibration.take(np.arange(IMAGES_FOR_STATISTICS))
+    context = Context(replace(data.splits, calibration=few))
+    model: Model = family(None, context)
+    module = with_statistics(model.module, model, context)
+    return replace(model, module=module, state=module.state_dict())
