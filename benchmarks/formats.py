@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.exporters.exporter import Exporter
     from pipeline.model import Model
     from pipeline.runtime import Runtime
+    from pipeline.stage import Context
 
 COMMAND = "python -m benchmarks.formats"
 PROMISED = {"float": 100.0, "int8": 99.0}  # per cent of the answers
@@ -80,7 +81,10 @@ def exporters(formats: list[str]) -> dict[str, Exporter]:
 
 
 def runtimes_of(format_: str) -> list[Runtime]:
-    known = discover("runtime").values()
+    """Those that are here, and open it."""
+    from pipeline.runtime import Runtime
+
+    known = [plugin for plugin in discover("runtime").values() if issubclass(plugin, Runtime)]
     return [plugin() for plugin in known if plugin.opens(format_) and not plugin.missing()]
 
 
@@ -104,7 +108,7 @@ def figures(subject: Subject, formats: list[str], images: int) -> Iterator[Figur
                 print(f"{subject.name}, {precision}, {format_}: {error.cause}", flush=True)
 
 
-def exported(exporter: Exporter, model: Model, context: object, folder: Path) -> Artifact:
+def exported(exporter: Exporter, model: Model, context: Context, folder: Path) -> Artifact:
     from pipeline.artifact import Artifact
 
     exporter(model, context).save(folder)

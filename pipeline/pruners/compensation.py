@@ -54,21 +54,29 @@ def refitted(
 def with_statistics(module: nn.Module, model: Model, context: Context) -> nn.Module:
     """The network, with BatchNorm statistics of calibration images."""
     import torch
-    from torch import nn
 
-    norms = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.BatchNorm2d)}
-    moving = copy.deepcopy(module).to(context.device).eval()
-    for name in norms:
-        layer = moving.get_submodule(name).train()
-        layer.reset_running_stats()
+    seeing = copy.deepcopy(module).to(context.device).eval()
+    for layer in norms(seeing).values():
+        layer.train().reset_running_stats()
         layer.momentum = None  # the mean over all that is seen
     samples = context.data.calibration.normalized_as(model.spec)
     for start in range(0, len(samples), BATCH):
         with torch.no_grad():
-            moving(torch.from_numpy(samples.x_NCHW(start, start + BATCH)).to(context.device))
+            seeing(torch.from_numpy(samples.x_NCHW(start, start + BATCH)).to(context.device))
         context.stop.check()
-    for name, layer in norms.items():
-        for statistic in ("running_mean", "running_var"):
-            seen = getattr(moving.get_submodule(name), statistic)
-            getattr(layer, statistic).copy_(context.ranks.mean(seen.cpu()))
+    for name, layer in norms(module).items():
+        for own, seen in zip(statistics(layer), statistics(norms(seeing)[name]), strict=True):
+            own.copy_(context.ranks.mean(seen.cpu()))
     return module
+
+
+def norms(module: nn.Module) -> dict[str, nn.BatchNorm1d | nn.BatchNorm2d]:
+    from torch import nn
+
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+
+
+def statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[torch.Tensor, ...]:
+    """Mean and variance, where it keeps them."""
+    return tuple(one for one in (layer.running_mean, layer.running_var) if one is not None)
