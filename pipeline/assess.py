@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
 from pipeline.execute import Workshop
-from pipeline.measure.machine import versions
 from pipeline.measure.parity import ask
 from pipeline.measure.size import compressed_bytes
 from pipeline.plan import Step
@@ -77,7 +76,7 @@ def answer(shop: Workshop, artifact: Artifact, step: Step, runtime: Runtime) -> 
         ParityMiss: the runtime does not give the exported module's answers.
         Crashed: it died of the file.
     """
-    own = key_of([step.key, runtime.describe(), versions([runtime.package]), FACTS])
+    own = key_of([step.key, runtime.describe(), runtime.releases(), FACTS])
     manifest = artifact.manifest
     label = f"{manifest.recipe} · {manifest.format} on {runtime.kind}"
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.aside import Aside
 from pipeline.errors import EdgewrightError, UnavailableError, UsageError
 from pipeline.measure.footprint import cold_start, summary
-from pipeline.measure.latency import Timer, measure_latency, timer
+from pipeline.measure.latency import Timer, measure_latency, session_timer
 from pipeline.measure.machine import machine_facts, versions
 from pipeline.measure.size import compressed_bytes
 from pipeline.measure.timings import Timings, summarize
 from pipeline.memory import keep_freed_memory
-from pipeline.plugin import discover
+from pipeline.plugin import discover, lookup
 from pipeline.progress import Progress, silent
 from pipeline.results import Conditions, Footprint, Latency
 from pipeline.rewrites.external_data import external_files, whole_bytes
@@ -37,6 +37,7 @@ class Benched(Value):
 
     Attributes:
         input: shape of a call's input. latency: of a call; ratios are to the first row.
+        footprint: nothing where it was not asked for, or the runtime works in a program of its own.
     """
 
     file: str
@@ -89,8 +90,7 @@ class Candidate:
         return self.stranger.noise(self.batch)
 
     def open(self) -> Timer:
-        session, x_NCHW = self.runtime.open(self.stranger.artifact, self.threads), self.x_NCHW()
-        return timer(lambda: session(x_NCHW))
+        return session_timer(self.runtime.open(self.stranger.artifact, self.threads), self.x_NCHW())
 
 
 def bench(
@@ -105,13 +105,13 @@ def bench(
     """Measure every file on every runtime that opens it, interleaved; what crashes is left out.
 
     Args:
-        runtimes: by name; all that are installed unless given.
+        runtimes: by name; unless given, all that are installed and do not work in a program of their own.
         shape: (channels, height, width), for files that do not say.
         trusted: files that are programs may be run.
 
     Raises:
         UsageError: no such file or runtime, or a file that is no image classifier.
-        UnavailableError: nothing could be measured.
+        UnavailableError: a runtime that is named is not installed, or nothing could be measured.
     """
     with Aside() as aside:
         strangers = [looked_at(path, aside, shape, trusted) for path in paths]
@@ -128,15 +128,21 @@ def bench(
 
 def candidates(strangers: Sequence[Stranger], benchmark: Benchmark, runtimes: Sequence[str]) -> Iterator[Candidate]:
     """Every file on every runtime of its format, with every number of threads and images it takes."""
-    known = {name: plugin for name, plugin in discover("runtime").items() if not plugin.missing()}
+    chosen = _chosen(runtimes)
     for stranger in strangers:
-        for name, plugin in known.items():
-            opens = plugin.opens(stranger.artifact.manifest.format)  # type: ignore[attr-defined]
-            if not opens or (runtimes and name not in runtimes):
+        for plugin in chosen:
+            if not plugin.opens(stranger.artifact.manifest.format):
                 continue
             for threads in dict.fromkeys((benchmark.threads, *benchmark.sweep_threads)):
                 for batch in stranger.batches((1, *benchmark.sweep_batches)):
-                    yield Candidate(stranger, plugin(), threads, batch)  # type: ignore[arg-type]
+                    yield Candidate(stranger, plugin(), threads, batch)
+
+
+def _chosen(names: Sequence[str]) -> list[type[Runtime]]:
+    """The runtimes of these names in the order of the room; without names, those that are here and not apart."""
+    asked = [lookup("runtime", name, "--runtime") for name in names]
+    known: list[type[Runtime]] = [plugin for plugin in discover("runtime").values() if issubclass(plugin, Runtime)]
+    return [one for one in known if (one in asked if names else not (one.missing() or one.apart))]
 
 
 def _failure(aside: Aside, one: Candidate) -> NotBenched | None:
@@ -180,7 +186,7 @@ def _concluded(
 ) -> Bench:
     return Bench(
         machine=machine_facts(),
-        versions=versions(),
+        versions={**versions(), **{name: told for one in able for name, told in one.runtime.releases().items()}},
         benchmark=benchmark.model_dump(mode="json"),
         conditions=timings.conditions(0),
         rows=tuple(_row(one, latency, benchmark) for one, latency in zip(able, summarize(timings, 0), strict=True)),
@@ -192,7 +198,7 @@ def _row(one: Candidate, latency: Latency, benchmark: Benchmark) -> Benched:
     artifact, x_NCHW = one.stranger.artifact, one.x_NCHW()
     starts = [
         cold_start(one.runtime, artifact, x_NCHW, one.threads)  # type: ignore[arg-type]
-        for _ in range(benchmark.cold_starts)
+        for _ in range(0 if one.runtime.apart else benchmark.cold_starts)
     ]
     return Benched(
         file=one.stranger.name,

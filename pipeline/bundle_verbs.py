@@ -52,8 +52,8 @@ def demo(
     ] = None,
 ) -> None:
     """Open a bundle in a browser: pictures or camera, top five, latency, golden self-test. Ctrl-C ends it."""
+    from pipeline.browser.web_runtime import web_runtime
     from pipeline.demo.server import demo_server
-    from pipeline.demo.web_runtime import web_runtime
 
     found = web_runtime(runtime, options.console().print)
     with demo_server(folder, found, host, port, certificate) as server:

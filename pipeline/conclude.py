@@ -134,7 +134,7 @@ def conclude(measured: Measured, stages: Sequence[StageRecord]) -> Results:
             *_warnings(stages),
         ),
         machine=machine_facts(),
-        versions=versions(),
+        versions={**versions(), **{k: v for item in measured.answered for k, v in item.runtime.releases().items()}},
         budget=study.budget,
         benchmark=study.benchmark.model_dump(mode="json"),
         reference=reference,

@@ -11,7 +11,8 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from pipeline.measure.machine import cpu_flags, machine_facts, usable_cores
-from pipeline.plugin import discover
+from pipeline.plugin import Plugin, discover
+from pipeline.runtime import Runtime
 from pipeline.spec import Value
 
 GIB = 2**30
@@ -102,5 +103,11 @@ def runtimes() -> Iterator[Check]:
             found = "not installed" if plugin.at_home() else "not on this machine"
             yield Check(name=f"runtime {kind}", status="warn", found=found, fix=plugin.remedy())
         else:
-            package_name = str(getattr(plugin, "package", ""))
-            yield Check(name=f"runtime {kind}", status="ok", found=version(package_name))
+            yield Check(name=f"runtime {kind}", status="ok", found=_release(plugin))
+
+
+def _release(plugin: type[Plugin]) -> str:
+    """Its version; with the name of each, where there are several."""
+    assert issubclass(plugin, Runtime)
+    found = plugin.releases()
+    return ", ".join(found.values() if len(found) == 1 else (f"{name} {told}" for name, told in found.items()))

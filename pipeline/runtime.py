@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BeforeValidator, PlainSerializer
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Session = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A session that times its own calls, as they take a way here that is not the runtime's doing."""
+
+    def timer(self, x_NCHW: NDArray[Any], /) -> Callable[[int], Sequence[float]]:
+        """From a number of calls with this input to the milliseconds of each, of the runtime alone."""
+        ...
 
 
 class Kernel(NamedTuple):
@@ -55,13 +65,24 @@ class Runtime(Plugin):
 
     Attributes:
         format: what it opens. formats: others that it opens too.
-        package: the distribution whose version belongs in a record.
+        package: what it is called in a record, a distribution's name.
+        apart: it works in a program of its own beside this process, such as a browser. ``edgewright bench`` measures
+            on it where it is named only, and how it starts and what memory it holds is not known from this process.
     """
 
     role: ClassVar[str] = "runtime"
     format: ClassVar[str]
     formats: ClassVar[tuple[str, ...]] = ()
     package: ClassVar[str]
+    apart: ClassVar[bool] = False
+
+    @classmethod
+    def releases(cls) -> Mapping[str, str]:
+        """Versions that belong in a record, by name; what is not installed is left out."""
+        try:
+            return {cls.package: version(cls.package)}
+        except PackageNotFoundError:
+            return {}
 
     @classmethod
     def opens(cls, format_: str) -> bool:

@@ -12,7 +12,7 @@ from pipeline.aside import Crashed
 from pipeline.assess import Answered, Arrays
 from pipeline.execute import Workshop
 from pipeline.measure.footprint import Start, cold_start, summary
-from pipeline.measure.latency import MOST_WARM_UP_CALLS, REVISION, Timer, measure_latency, timer
+from pipeline.measure.latency import MOST_WARM_UP_CALLS, REVISION, Timer, measure_latency, session_timer
 from pipeline.measure.limit import Floor, floor
 from pipeline.measure.machine import cpu_name
 from pipeline.measure.timings import LEAST_SITTINGS, Timings
@@ -44,9 +44,8 @@ class Entrant:
 
     def open(self, fitted_NHWC: NDArray[np.uint8]) -> Timer:
         """Open the file, and time it on the first images."""
-        session = self.runtime.open(self.artifact, self.threads)
         x_NCHW = self.artifact.manifest.input.normalize(fitted_NHWC[: self.batch])
-        return timer(lambda: session(x_NCHW))
+        return session_timer(self.runtime.open(self.artifact, self.threads), x_NCHW)
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,11 @@ def footprints(shop: Workshop, study: Study, answered: Sequence[Answered]) -> li
 def _started(
     shop: Workshop, answered: Sequence[Answered], benchmark: Benchmark, progress: Progress
 ) -> list[Footprint | None]:
-    """Starts of all variants, one after the other and then all again; none of one that crashes."""
+    """Starts of all variants, one after the other and then all again; none of one that crashes or works apart."""
     fitted_NHWC = shop.data.splits.validation.images.fitted_NHWC(0, 1)
-    starts: dict[int, list[Start]] = {index: [] for index in range(len(answered))}
+    starts: dict[int, list[Start]] = {index: [] for index, item in enumerate(answered) if not item.runtime.apart}
+    for kind in dict.fromkeys(item.runtime.kind for item in answered if item.runtime.apart):
+        shop.warn(f"{kind} works in a program of its own: how it starts, and its memory, are not measured")
     for done in range(benchmark.cold_starts):
         for index in list(starts):
             item = answered[index]

@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 
 from pipeline.aside import Aside
+from pipeline.browser.web_runtime import PACKAGE, fetched, place
 from pipeline.data.digits import Digits
 from pipeline.dataset import DataSet
 from pipeline.execute import Workshop
@@ -45,9 +46,12 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_remembered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests learn of image files is kept apart, and forgotten."""
+    """What tests learn of image files is kept apart, and forgotten; onnxruntime-web is used where it was fetched."""
+    cache = tmp_path_factory.mktemp("cache")
+    if fetched():
+        (cache / PACKAGE).symlink_to(place().parent)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EDGEWRIGHT_CACHE", str(cache))
         yield
 
 

@@ -29,7 +29,7 @@ stage runtime
 results study predictions
 folding store stranger _dynamic_linear
 measure rewrites
-data models trainers pruners quantizers exporters runtimes studies
+data models trainers pruners quantizers exporters runtimes studies browser
 bench self_test
 explain quantize_file factory
 given

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.measure.energy import Meter
@@ -15,10 +15,14 @@ from pipeline.measure.machine import measuring_alone
 from pipeline.measure.timings import LEAST_SITTINGS, Sitting, Timings, precision
 from pipeline.measure.watch import Watch
 from pipeline.progress import Progress, silent
+from pipeline.runtime import SelfTimed
 from pipeline.study import Benchmark
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.runtime import Session
 
 # A timer makes so many calls and gives the milliseconds of each; an opener opens a file for one.
 Timer = Callable[[int], Sequence[float]]
@@ -101,6 +105,11 @@ def timer(call: Callable[[], object]) -> Timer:
         return times
 
     return time_calls
+
+
+def session_timer(session: Session, x_NCHW: NDArray[Any]) -> Timer:
+    """Times calls with this input; by the session's own clock where it has one."""
+    return session.timer(x_NCHW) if isinstance(session, SelfTimed) else timer(lambda: session(x_NCHW))
 
 
 def warm_up(timed: Timer) -> int:

@@ -19,8 +19,8 @@ def table(bench: Bench) -> str:
     against = f"{escaped(first.file)} on {first.runtime}"
     legend = f"Brackets hold 95 % intervals; speed is against {against}, in the same sittings."
     failures = [f"Not measured: {escaped(one.file)} on {one.runtime}: {escaped(one.reason)}" for one in bench.failures]
-    lines = [markdown_table((*HEADERS, *(START if starts else ())), body, LEFT), legend, _conditions(bench), *failures]
-    return "\n\n".join(lines)
+    lines = [markdown_table((*HEADERS, *(START if starts else ())), body, LEFT), legend, _conditions(bench)]
+    return "\n\n".join([*lines, *_unknown(bench), *failures])
 
 
 def _cells(row: Benched) -> list[str]:
@@ -46,6 +46,17 @@ def _start(row: Benched) -> list[str]:
     if row.footprint is None:
         return ["", ""]
     return [words.duration(row.footprint.cold_start_ms.value / 1e3), words.size(row.footprint.peak_bytes)]
+
+
+def _unknown(bench: Bench) -> list[str]:
+    """Of which runtimes it is not known how they start, though it was asked."""
+    runtimes = dict.fromkeys(row.runtime for row in bench.rows if row.footprint is None)
+    asked = bench.benchmark["cold_starts"]
+    return (
+        [f"Not measured: cold start and memory of {', '.join(runtimes)}, a program of its own."]
+        if asked and runtimes
+        else []
+    )
 
 
 def _conditions(bench: Bench) -> str:

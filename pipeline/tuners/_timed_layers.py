@@ -15,7 +15,7 @@ from pipeline.aside import Aside
 from pipeline.data._root import cache_root
 from pipeline.errors import ResourceError, StageFailed, UsageError
 from pipeline.files import write_files
-from pipeline.measure.machine import cpu_name, measuring_alone, versions
+from pipeline.measure.machine import cpu_name, measuring_alone
 from pipeline.memory import keep_freed_memory
 from pipeline.progress import Progress, silent
 from pipeline.runtime import Runtime
@@ -48,7 +48,7 @@ class Bench:
     @property
     def memory(self) -> Path:
         """Where times are remembered: they hold for this processor and this version of the runtime."""
-        here = [self.runtime.describe(), versions([self.runtime.package]), cpu_name(), REVISION]
+        here = [self.runtime.describe(), self.runtime.releases(), cpu_name(), REVISION]
         return cache_root() / "layers" / f"{key_of([*here, self.integer, self.threads])}.json"
 
 

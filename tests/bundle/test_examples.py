@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from bundle_kit import Made
 
+from pipeline.browser.web_runtime import FILES, PACKAGE, VERSION
 from pipeline.bundle.golden import read_images
-from pipeline.demo.web_runtime import FILES, PACKAGE, VERSION
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")

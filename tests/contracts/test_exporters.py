@@ -22,6 +22,7 @@ from tiny import fingerprint, hand_made
 from torch import nn
 
 from pipeline.artifact import MANIFEST, PROBE, Artifact, read_manifest
+from pipeline.browser.web_runtime import fetched
 from pipeline.errors import CorruptFile, UnavailableError, Unfit
 from pipeline.exporters.exporter import Exporter
 from pipeline.files import sha256_of
@@ -41,7 +42,12 @@ EXPORTERS = {
     for kind, plugin in KNOWN.items()
     if not plugin.missing() and (plugin.environment is None or plugin.environment.made)
 }
-RUNTIMES = {kind: plugin for kind, plugin in discover("runtime").items() if not plugin.missing()}
+# Tests fetch nothing: the browser's runtime is tried where it was fetched before.
+RUNTIMES = {
+    kind: plugin
+    for kind, plugin in discover("runtime").items()
+    if not plugin.missing() and (kind != "web" or fetched())
+}
 INTEGERS = ("int8", "dynamic")
 PRECISIONS = ("float", *INTEGERS)
 Models = dict[str, Model]

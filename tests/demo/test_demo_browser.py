@@ -15,9 +15,9 @@ from chromium import launched, needs_chromium
 from PIL import Image
 from tiny_run import finished
 
+from pipeline.browser.web_runtime import FILES, PACKAGE, VERSION
 from pipeline.bundle.golden import read_images
 from pipeline.demo.server import demo_server
-from pipeline.demo.web_runtime import FILES, PACKAGE, VERSION
 
 # Where the tool keeps the package for its user; tests fetch nothing.
 WEB = Path(os.environ.get("EDGEWRIGHT_CACHE") or Path.home() / ".cache/edgewright") / PACKAGE / VERSION

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from tiny_run import edgewright, finished
 
-from pipeline.demo.server import HEADERS, demo_server
-from pipeline.demo.web_runtime import FILES, VERSION, web_runtime
+from pipeline.browser.isolated import HEADERS
+from pipeline.browser.web_runtime import FILES, VERSION, web_runtime
+from pipeline.demo.server import demo_server
 from pipeline.errors import CorruptFile, UnavailableError, UsageError
 
 

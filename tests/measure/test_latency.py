@@ -13,7 +13,16 @@ import pytest
 from fake_clock import CALM, DISTURBED, Clock
 
 from pipeline.errors import UsageError
-from pipeline.measure.latency import MOST_WARM_UP_CALLS, WAKING_CALLS, WINDOW, measure_latency, timer, wake, warm_up
+from pipeline.measure.latency import (
+    MOST_WARM_UP_CALLS,
+    WAKING_CALLS,
+    WINDOW,
+    measure_latency,
+    session_timer,
+    timer,
+    wake,
+    warm_up,
+)
 from pipeline.measure.timings import LEAST_SITTINGS, summarize
 from pipeline.study import Benchmark
 
@@ -205,6 +214,46 @@ def test_progress_tells_seconds_and_how_precise_it_is(clock: Clock) -> None:
     assert {total for _, total, _ in told} == {60}
     assert "±" in told[-1][2]
     assert "±" not in told[0][2]
+
+
+class FarAway:
+    """A session that answers after a way of fifty milliseconds, two of which are its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.asked = clock, []
+
+    def __call__(self, x_NCHW: np.ndarray) -> np.ndarray:
+        self.clock.pass_ms(50.0)
+        return x_NCHW
+
+    def timer(self, x_NCHW: np.ndarray) -> Callable[[int], list[float]]:
+        def time_calls(calls: int) -> list[float]:
+            self.asked.append(x_NCHW)
+            self.clock.pass_ms(48.0 + 2.0 * calls)
+            return [2.0] * calls
+
+        return time_calls
+
+
+def test_a_session_with_a_clock_of_its_own_is_timed_by_it(clock: Clock) -> None:
+    far, x_1CHW = FarAway(clock), np.zeros((1, 3, 8, 8), np.float32)
+    near = clock.opener(0, lambda: 1.0)
+    timings = measure_latency([near, lambda: session_timer(far, x_1CHW)], benchmark())
+    np.testing.assert_allclose(timings.ms_SRVC()[:, :, 1], 2.0)
+    assert summarize(timings, 0)[1].ratio.value == pytest.approx(0.5)
+    assert all(asked is x_1CHW for asked in far.asked)
+
+
+def test_other_sessions_are_timed_by_the_rulers_clock(clock: Clock) -> None:
+    calls = []
+
+    def session(x_NCHW: np.ndarray) -> np.ndarray:
+        calls.append(x_NCHW)
+        clock.pass_ms(3.0)
+        return x_NCHW
+
+    assert session_timer(session, np.zeros((1, 3, 8, 8), np.float32))(4) == [3.0] * 4
+    assert len(calls) == 4
 
 
 def test_no_garbage_is_collected_meanwhile(clock: Clock) -> None:
