@@ -66,7 +66,8 @@ def test_files_of_every_format_are_measured_together(tmp_path: Path) -> None:
 
 def test_sweeps_and_cold_starts(tmp_path: Path) -> None:
     sweep = QUICK.model_copy(update={"sweep_threads": (2,), "sweep_batches": (3,), "cold_starts": 1})
-    found = bench([onnx_file(tmp_path / "a.onnx"), finished().out / "models" / "int8" / "onnx"], sweep)
+    files = [onnx_file(tmp_path / "a.onnx"), finished().out / "models" / "int8" / "onnx"]
+    found = bench(files, sweep, ["onnxruntime"])
     assert [(row.threads, row.batch, row.input[0]) for row in found.rows] == [
         *((1, 1, 1), (1, 3, 3), (2, 1, 1), (2, 3, 3)),
         *((1, 1, 1), (2, 1, 1)),  # our ONNX files take one image
@@ -106,7 +107,7 @@ def test_what_is_no_image_classifier_is_refused(tmp_path: Path, changed: dict[st
 
 def test_a_file_of_any_size_is_measured_at_the_size_that_is_said(tmp_path: Path) -> None:
     path = onnx_file(tmp_path / "a.onnx", inputs={"image": ("N", 3, "H", "W")})
-    assert [row.input for row in bench([path], QUICK, shape=(3, 12, 10)).rows] == [(1, 3, 12, 10)]
+    assert [row.input for row in bench([path], QUICK, ["onnxruntime"], shape=(3, 12, 10)).rows] == [(1, 3, 12, 10)]
     fixed = onnx_file(tmp_path / "b.onnx")
     with pytest.raises(UsageError, match="takes images of 3×8×8"):
         bench([fixed], QUICK, shape=(3, 12, 10))

@@ -58,7 +58,7 @@ class AccuracyBudget(Plan, Stage):
         folder: of a search that several runs do together, "" for one of this run's own.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     requires: ClassVar[tuple[str, ...]] = ("optuna",)
     extra: ClassVar[str] = "tune"
     measures: ClassVar[bool] = True
@@ -93,7 +93,7 @@ class AccuracyBudget(Plan, Stage):
         plan = {name: getattr(self, name) for name in Plan.model_fields}
         found: list[Stage] = []
         if combination.ratio:
-            found.append(Prune(ratio=combination.ratio, round_to=self.round_to))
+            found.append(Prune(ratio=combination.ratio, round_to=self.round_to, compensate=True))
             found.append(Train(**plan) if combination.teaching == "labels" else Distill(teacher=TEACHER, **plan))
         if combination.quantization == "after":
             found.append(PostTraining())
