@@ -1,12 +1,12 @@
 """Does every format give the answers of the network that it was made from, with trained weights and on real images?
 
-    EDGEWRIGHT_DATA=DATA python -m benchmarks.formats [--images 200] [--formats onnx ort …]
+    EDGEWRIGHT_DATA=DATA python -m benchmarks.export_formats [--images 200] [--formats onnx ort …]
 
 Wants ``imagenet_val/``, ``cats_dogs/`` and ``weights/`` below the data root, and the extras of the formats; those
 whose packages are missing are left out and told. MobileNetV2 and EfficientNet-Lite0 with weights that others trained on
 ImageNet, MobileNetV2 with a classifier of cats and dogs trained on top, and a MobileNetV3 trained on digits, float and
 int8, are exported to every format and run on all runtimes that open it. Writes how often the most probable class is
-the module's, and the signal beside what differs, to ``benchmarks/results/<machine>/formats.json``. Int8 is portable,
+the module's, and the signal beside what differs, to ``benchmarks/results/<machine>/export-formats.json``. Int8 is portable,
 so that processors without VNNI answer too. Half an hour on one core.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.stage import Context
 
-COMMAND = "python -m benchmarks.formats"
+COMMAND = "python -m benchmarks.export_formats"
 PROMISED = {"float": 100.0, "int8": 99.0}  # per cent of the answers
 INT8 = PostTraining(rounding="nearest", correct_bias=False, portable=True)
 
@@ -142,7 +142,7 @@ def main() -> int:
         for one in figures(subject, given.formats, given.images):
             print(one.line(), flush=True)
             kept.append(one)
-    return tell("formats", COMMAND, kept)
+    return tell("export-formats", COMMAND, kept)
 
 
 if __name__ == "__main__":

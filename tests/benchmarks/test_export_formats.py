@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import formats
-from benchmarks.formats import Subject, exporters, figure, figures
+from benchmarks import export_formats
+from benchmarks.export_formats import Subject, exporters, figure, figures
 from pipeline.data.digits import Digits
 from pipeline.model import Model
 
@@ -16,7 +16,9 @@ def test_a_network_in_onnx(trained: Model) -> None:
     found = list(figures(subject, ["onnx"], 32))
     names = [one.name.partition(":")[0] for one in found]
     assert {"tiny, float, onnx on onnxruntime", "tiny, int8, onnx on onnxruntime"} <= set(names)
-    assert all(one.bound == formats.PROMISED[name.split(", ")[1]] for one, name in zip(found, names, strict=True))
+    assert all(
+        one.bound == export_formats.PROMISED[name.split(", ")[1]] for one, name in zip(found, names, strict=True)
+    )
     assert all(one.value >= 90 for one, name in zip(found, names, strict=True) if "onnxruntime" in name)
 
 
