@@ -6,8 +6,8 @@ Wants ``imagenet_val/``, ``cats_dogs/`` and ``weights/`` below the data root, an
 whose packages are missing are left out and told. MobileNetV2 and EfficientNet-Lite0 with weights that others trained on
 ImageNet, MobileNetV2 with a classifier of cats and dogs trained on top, and a MobileNetV3 trained on digits, float and
 int8, are exported to every format and run on all runtimes that open it. Writes how often the most probable class is
-the module's, and the signal beside what differs, to ``benchmarks/results/<machine>/export-formats.json``. Int8 is portable,
-so that processors without VNNI answer too. Half an hour on one core.
+the module's, and the signal beside what differs, to ``benchmarks/results/<machine>/export-formats.json``. Int8 is
+portable, so that processors without VNNI answer too. Half an hour on one core.
 """
 
 from __future__ import annotations
