@@ -2,12 +2,13 @@
 
     python -m benchmarks.pruning_engine [FAMILY…]
 
-Each family is trained on digits of 64 pixels, or of 32 where it is made for small images, and again when it is pruned, a minute each: networks with random
-weights amplify single roundings until int8 kernels answer at random. Both are written as files for PyTorch,
-TorchScript and ONNX Runtime, float and int8. A file that does not answer as its module did is refused by the check
-every hand-off has, and is told as such. Both files are timed in the same sittings, one thread, one image a call.
-Prints each figure beside its promise, writes them to ``benchmarks/results/<machine>/pruning-engine.json``, and
-exits 1 where one is not kept. Takes half an hour on an otherwise idle machine.
+Each family is trained on digits of 64 pixels, or of 32 where it is made for small images, and again when it is
+pruned, a minute each: networks with random weights amplify single roundings until int8 kernels answer at random.
+Both are written as files for PyTorch, TorchScript and ONNX Runtime, float and int8. A file that does not answer as its
+module did is refused by the check every hand-off has, and is told as such. Both files are timed in the same sittings,
+one thread, one image a call. Prints each figure beside its promise, writes them to
+``benchmarks/results/<machine>/pruning-engine.json``, and exits 1 where one is not kept. Takes half an hour on an
+otherwise idle machine.
 """
 
 from __future__ import annotations
