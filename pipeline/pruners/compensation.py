@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.model import Model
-from pipeline.pruners._slots import origins, sources
 from pipeline.pruners.groups import Groups
 from pipeline.pruners.moments import BATCH, moments
 from pipeline.pruners.reconstruction import compensation
@@ -40,6 +39,8 @@ def refitted(
     Args:
         found: moments of what the layers read of the whole network.
     """
+    from pipeline.pruners._slots import origins, sources
+
     flow, origin = origins(groups, kept)
     whole = groups.flow({}).uses
     for name, moments_FF in found.items():

@@ -83,7 +83,7 @@ def unoptimized(path: Path, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np
 def _options_for(artifact: Artifact, threads: int) -> Any:
     """Options with which any processor gives the answers of the file."""
     options = _options(threads)
-    if not artifact.manifest.portable:
+    if artifact.manifest.integer and not artifact.manifest.portable:
         options.add_session_config_entry(*EXACT)
     return options
 
