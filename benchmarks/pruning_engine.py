@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.figure import Figure, tell
 from pipeline.data.digits import Digits
-from pipeline.errors import ParityMiss
+from pipeline.errors import StageFailed
 from pipeline.measure.size import count_macs
 from pipeline.pruners.structured import Prune
 from pipeline.quantizers.post_training import PostTraining
@@ -114,13 +114,13 @@ def few_images(context: Context) -> Context:
 
 
 def faster(name: str, pair: tuple[Model, Model], runtime: Runtime, context: Context, benchmark: Benchmark) -> Figure:
-    """The second of a pair against the first, once both have answered as their modules do; 0 if one does not."""
+    """The second of a pair against the first, once both have answered as their modules; 0 if one does not, or fails."""
     with Gauge(runtime, context, benchmark) as gauge:
         files = [gauge.exported(model) for model in pair]
         try:
             for file in files:
                 gauge.logits_NK(file, context.data.validation)
-        except ParityMiss as miss:
+        except StageFailed as miss:
             return Figure(f"{name}: {miss.cause}", 0.0, 1.0, at_least=True)
         ratio = gauge.latencies(files)[1].ratio
     return Figure(f"{name}: times faster [{ratio.low:.2f}, {ratio.high:.2f}]", ratio.value, 1.0, at_least=True)

@@ -10,7 +10,7 @@ from pipeline.hush import hushed
 from pipeline.model import Model
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import fx, nn
 
 
 class ExportTorchScript(Exporter):
@@ -19,6 +19,7 @@ class ExportTorchScript(Exporter):
     format: ClassVar[str] = "torchscript"
     suffix: ClassVar[str] = ".pt"
     tools: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "torchao")
+    version: ClassVar[int] = 2
 
     def write(self, model: Model, path: Path) -> None:
         import torch
@@ -43,4 +44,19 @@ def shipped_module(model: Model) -> nn.Module:
     from pipeline._dynamic_linear import is_dynamic
     from pipeline.exporters._integer_torch import dynamic, integer
 
-    return dynamic(module) if is_dynamic(module) else integer(module)
+    return dynamic(module) if is_dynamic(module) else of_any_batch(integer(module))
+
+
+def of_any_batch(module: fx.GraphModule) -> fx.GraphModule:
+    """Let tensors give sizes and views, in place: tracing follows them, where it takes a graph's sizes for numbers."""
+    import torch
+
+    methods = {torch.ops.aten.sym_size.int: "size", torch.ops.aten.view.default: "view"}
+    for target, method in methods.items():
+        for node in module.graph.find_nodes(op="call_function", target=target):
+            with module.graph.inserting_before(node):
+                asked = module.graph.call_method(method, node.args)
+            node.replace_all_uses_with(asked)
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
