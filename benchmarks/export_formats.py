@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.figure import Figure, tell
+from benchmarks.pruning_engine import EDGE, TRAINING
 from pipeline.plugin import discover
 from pipeline.quantizers.post_training import PostTraining
 
@@ -53,7 +54,6 @@ def subjects() -> Iterator[Subject]:
     from pipeline.dataset import read_source
     from pipeline.models.mobilenet_v3 import MobileNetV3
     from pipeline.stage import Context
-    from pipeline.trainers.supervised import Train
     from pipeline.trainers.transfer import Transfer
 
     imagenet = read_source("imagenet").load()
@@ -62,10 +62,9 @@ def subjects() -> Iterator[Subject]:
         if name == "MobileNetV2":
             pets = read_source({"cats_dogs": {"interpolation": "bicubic"}}).load()
             yield Subject(f"{name}, cats and dogs", Transfer()(model, Context(pets.splits)), pets)
-    digits = Digits(size=64).load()
+    digits = Digits(size=EDGE).load()
     context = Context(digits.splits)
-    training = Train(epochs=4, batch=32, optimizer="adamw", lr=0.002, weight_decay=0.05)
-    yield Subject("MobileNetV3, digits", training(MobileNetV3()(None, context), context), digits)
+    yield Subject("MobileNetV3, digits", TRAINING(MobileNetV3()(None, context), context), digits)
 
 
 def exporters(formats: list[str]) -> dict[str, Exporter]:
@@ -88,22 +87,31 @@ def runtimes_of(format_: str) -> list[Runtime]:
     return [plugin() for plugin in known if plugin.opens(format_) and not plugin.missing()]
 
 
-def figures(subject: Subject, formats: list[str], images: int) -> Iterator[Figure]:
-    """Of one network: how each format answers, float and int8."""
+def figures(subject: Subject, known: Mapping[str, Exporter], images: int) -> Iterator[Figure]:
+    """Of one network: how each format answers, float and int8.
+
+    Args:
+        known: exporters by format.
+    """
+    import numpy as np
+
     from pipeline.errors import Unfit
+    from pipeline.measure.accuracy import answers
     from pipeline.stage import Context
 
     context = Context(subject.data.splits.normalized_as(subject.model.spec))
-    fitted_NHWC = subject.data.test.images.fitted_NHWC(0, images)
+    test = subject.data.test.take(np.arange(images))
     for precision, model in {"float": subject.model, "int8": INT8(subject.model, context)}.items():
-        for format_, exporter in exporters(formats).items():
+        wanted_NK = answers(model.logits_NK, test.normalized_as(model.spec))
+        for format_, exporter in known.items():
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     artifact = exported(exporter, model, context, Path(folder))
-                    wanted_NK = model.logits_NK(model.spec.normalize(fitted_NHWC))
+                    asked = test.normalized_as(artifact.manifest.input)
                     for runtime in runtimes_of(format_):
                         name = f"{subject.name}, {precision}, {format_} on {runtime.kind}"
-                        yield figure(name, wanted_NK, answers(artifact, runtime, fitted_NHWC), PROMISED[precision])
+                        found_NK = answers(runtime.open(artifact, 1), asked, batch=1)
+                        yield figure(name, wanted_NK, found_NK, PROMISED[precision])
             except Unfit as error:
                 print(f"{subject.name}, {precision}, {format_}: {error.cause}", flush=True)
 
@@ -113,15 +121,6 @@ def exported(exporter: Exporter, model: Model, context: Context, folder: Path) -
 
     exporter(model, context).save(folder)
     return Artifact.load(folder)
-
-
-def answers(artifact: Artifact, runtime: Runtime, fitted_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, K) logits, one image a call."""
-    import numpy as np
-
-    session = runtime.open(artifact, 1)
-    x_NCHW = artifact.manifest.input.normalize(fitted_NHWC)
-    return np.concatenate([session(x_NCHW[index : index + 1]) for index in range(len(x_NCHW))])
 
 
 def figure(name: str, wanted_NK: NDArray[np.float32], found_NK: NDArray[np.float32], promised: float) -> Figure:
@@ -137,9 +136,9 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--formats", nargs="*", default=[])
     given = parser.parse_args()
-    kept = []
+    kept, known = [], exporters(given.formats)
     for subject in subjects():
-        for one in figures(subject, given.formats, given.images):
+        for one in figures(subject, known, given.images):
             print(one.line(), flush=True)
             kept.append(one)
     return tell("export-formats", COMMAND, kept)

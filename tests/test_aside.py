@@ -15,6 +15,7 @@ from typing import Any
 import aside_kit
 import psutil
 import pytest
+from processes import gone
 
 from pipeline.aside import Aside, Crashed
 from pipeline.errors import (
@@ -39,16 +40,6 @@ def aside() -> Iterator[Aside]:
         yield own
 
 
-def gone(pid: int) -> bool:
-    """Whether a process ends, in a while."""
-    end = time.monotonic() + LIMIT_S
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def test_one_process_gives_one_result_after_another(aside: Aside) -> None:
     assert aside.do(aside_kit.add, 2, 3) == 5
     assert aside.do(aside_kit.who) == aside.do(aside_kit.who) != os.getpid()
@@ -65,7 +56,7 @@ def test_nothing_is_started_before_there_is_work() -> None:
 def test_the_process_ends_with_the_block() -> None:
     with Aside() as aside:
         pid = aside.do(aside_kit.who)
-    assert gone(pid)
+    assert gone(pid, LIMIT_S)
 
 
 @pytest.mark.parametrize("kind", [UsageError, DataError, UnavailableError, StageFailed, NotANumber, ParityMiss])
@@ -112,7 +103,7 @@ def test_a_crash_is_named_and_the_next_work_gets_a_fresh_process(death: str, asi
 def test_a_process_that_died_while_it_waited(aside: Aside) -> None:
     pid = aside.do(aside_kit.who)
     os.kill(pid, signal.SIGKILL)
-    assert gone(pid)
+    assert gone(pid, LIMIT_S)
     with pytest.raises(Crashed, match="SIGKILL"):
         aside.do(aside_kit.length, bytes(5_000_000))
     assert aside.do(aside_kit.add, 1, 1) == 2
@@ -148,7 +139,7 @@ def test_an_error_of_whoever_listens_ends_the_process(error: BaseException, asid
 
     with pytest.raises(type(error)):
         aside.do(aside_kit.count_for_long, progress=listen)
-    assert gone(pid)
+    assert gone(pid, LIMIT_S)
     assert pid not in [child.pid for child in psutil.Process().children()]
     assert aside.do(aside_kit.add, 1, 1) == 2
 
@@ -164,7 +155,7 @@ def test_it_ends_when_its_parent_is_killed(parent: str, tmp_path: Path) -> None:
         time.sleep(0.02)
     process.kill()
     _, said = process.communicate()
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert gone(int((tmp_path / "pid").read_text()), LIMIT_S)
     assert b"Traceback" not in said
 
 

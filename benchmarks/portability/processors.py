@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from benchmarks.portability.aarch64 import prefix, system
 from pipeline.errors import UnavailableError
+from pipeline.runtimes import onnx_runtime
 
 X86_64, AARCH64 = "x86_64", "aarch64"
 # ONNX Runtime's own remedy: slower kernels that do not saturate, in place of those that do.
-EXACT = "session.x64quantprecision=1"
+EXACT = "=".join(onnx_runtime.EXACT)
 
 
 class Processor(NamedTuple):

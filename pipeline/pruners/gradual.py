@@ -12,11 +12,9 @@ from pydantic import Field
 
 from pipeline.errors import StageFailed
 from pipeline.model import Model, read_blueprint
-from pipeline.pruners.compensation import compensated
 from pipeline.pruners.cut import Cut
 from pipeline.pruners.groups import find_groups
-from pipeline.pruners.resized import pruned
-from pipeline.pruners.structured import chosen
+from pipeline.pruners.structured import cut_down
 from pipeline.pruners.training import AnyTraining
 from pipeline.stage import Context, Stage
 from pipeline.trainers.checkpoint import read_tensors, write_tensors
@@ -69,10 +67,9 @@ class PruneGradually(Cut, Stage):
         share = 1 - (1 - self.ratio) ** ((number + 1) / self.steps)
         cut = Cut(**{**{name: getattr(self, name) for name in Cut.model_fields}, "ratio": share})
         before = {space: full.get(makers[0], groups.sizes[space]) for space, makers in groups.makers.items()}
-        kept = chosen(cut, model, groups, context, before)
-        if not kept:
+        smaller = cut_down(cut, model, groups, context, before)
+        if smaller is None:
             return model
-        smaller = compensated(model, groups, kept, context) if self.compensate else pruned(model, groups, kept)
         taught: Model = self.between(smaller, within(context, f"step-{number}"))
         return taught
 

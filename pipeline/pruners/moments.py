@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from pipeline.model import Model
 from pipeline.pruners.channels import Groups
 from pipeline.stage import Context
+from pipeline.trainers.outputs import outputs
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-BATCH = 64
 PLACES = 16_384  # of the maps of one batch: more tell nothing new
 WIDEST = 4_096  # features; a flattened image has more, and their moments would not fit in memory
 
@@ -28,16 +28,9 @@ def moments(model: Model, groups: Groups, context: Context) -> dict[str, torch.T
     Raises:
         Interrupted, Terminated: told to stop.
     """
-    import torch
-
     module = copy.deepcopy(model.module).to(context.device).eval()
     found = Products(module, groups)
-    samples = context.data.calibration.normalized_as(model.spec)
-    for start in range(0, len(samples), BATCH):
-        with torch.no_grad():
-            module(torch.from_numpy(samples.x_NCHW(start, start + BATCH)).to(context.device))
-        context.progress(min(start + BATCH, len(samples)), len(samples), "moments")
-        context.stop.check()
+    outputs(module, context.data.calibration.normalized_as(model.spec), context, "moments")
     return {name: context.ranks.mean(total_FF / found.places[name]) for name, total_FF in found.totals.items()}
 
 

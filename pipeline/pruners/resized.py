@@ -69,8 +69,10 @@ def resize(layer: nn.Module, outputs: int, inputs: int) -> None:
 
 
 def pruned(value: Model, groups: Groups, kept: Kept) -> Model:
-    """The model with only these channels of the spaces named."""
+    """The model with only these channels of the spaces named; itself where they are all."""
     state, widths = operate(value.state, groups, kept)
+    if not widths:
+        return value
     blueprint = resized(value.blueprint, widths)
     return replace(value, module=blueprint.build(state), blueprint=blueprint, state=state)
 

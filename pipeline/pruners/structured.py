@@ -30,16 +30,14 @@ class Prune(Cut, Stage):
 
     def __call__(self, value: Model, context: Context) -> Model:
         groups = find_groups(value.module, value.spec.shape)
-        kept = chosen(self, value, groups, context, groups.sizes)
-        if not kept:
+        smaller = cut_down(self, value, groups, context, groups.sizes)
+        if smaller is None:
             raise StageFailed("pruning removed nothing", "raise ratio, or lower round_to")
-        return compensated(value, groups, kept, context) if self.compensate else pruned(value, groups, kept)
+        return smaller
 
 
-def chosen(
-    cut: Cut, value: Model, groups: Groups, context: Context, full: Mapping[int, int]
-) -> dict[int, torch.Tensor]:
-    """The channels to keep, by space; spaces that stay whole are left out.
+def cut_down(cut: Cut, value: Model, groups: Groups, context: Context, full: Mapping[int, int]) -> Model | None:
+    """The model after a cut; None where rounding leaves it all channels.
 
     Args:
         full: channels of each space that the ratio is a share of.
@@ -48,7 +46,28 @@ def chosen(
         StageFailed: the ratio would empty a layer.
     """
     tensors = evidence(cut.importance, value, groups, context)
-    scored = {space: scores(tensors, groups, space, cut.importance, context.seed) for space in groups.prunable}
+    kept = chosen(cut, tensors, groups, context.seed, full)
+    if not kept:
+        return None
+    if not cut.compensate:
+        return pruned(value, groups, kept)
+    if cut.importance != "reconstruction":
+        tensors = evidence("reconstruction", value, groups, context)
+    return compensated(value, groups, kept, tensors, context)
+
+
+def chosen(
+    cut: Cut, tensors: Mapping[str, torch.Tensor], groups: Groups, seed: int, full: Mapping[int, int]
+) -> dict[int, torch.Tensor]:
+    """The channels to keep, by space; spaces that stay whole are left out.
+
+    Args:
+        tensors: evidence of the cut's importance. full: channels of each space that the ratio is a share of.
+
+    Raises:
+        StageFailed: the ratio would empty a layer.
+    """
+    scored = {space: scores(tensors, groups, space, cut.importance, seed) for space in groups.prunable}
     widths = ranked(groups, scored, cut, full)
     if not cut.residuals:
         widths = {space: width for space, width in widths.items() if len(groups.makers[space]) == 1}

@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 IMAGES = 64
 
 
-def outputs(network: Callable[[torch.Tensor], torch.Tensor], samples: Samples, context: Context) -> torch.Tensor:
+def outputs(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    samples: Samples,
+    context: Context,
+    what: str = "answers to every image",
+) -> torch.Tensor:
     """(N, …) on the context's device, without gradients; the same images in the same order.
+
+    Args:
+        what: is told as progress.
 
     Raises:
         Interrupted, Terminated: told to stop.
@@ -27,7 +35,7 @@ def outputs(network: Callable[[torch.Tensor], torch.Tensor], samples: Samples, c
         x_NCHW = torch.from_numpy(samples.x_NCHW(start, start + IMAGES)).to(context.device)
         with torch.inference_mode():
             parts.append(network(x_NCHW.contiguous(memory_format=torch.channels_last)).clone())
-        context.progress(min(start + IMAGES, len(samples)), len(samples), "answers to every image")
+        context.progress(min(start + IMAGES, len(samples)), len(samples), what)
         context.stop.check()
     with torch.no_grad():
         return torch.cat(parts)

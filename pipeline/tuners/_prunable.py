@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -14,7 +14,7 @@ from pipeline.pruners.evidence import evidence
 from pipeline.pruners.groups import Groups, find_groups
 from pipeline.pruners.importance import Importance, scores
 from pipeline.pruners.ranking import choose, fitting, step
-from pipeline.pruners.resized import operate, resized
+from pipeline.pruners.resized import pruned
 from pipeline.stage import Context
 from pipeline.tuners._layers import Layer
 from pipeline.tuners._network import layers_of
@@ -69,11 +69,7 @@ class Prunable:
     def pruned(self, widths: Mapping[int, int]) -> Model:
         """The model with these widths, or the next lower ones that its operations allow, without training."""
         kept = choose(self.groups, self.scored, fitting(self.groups, widths, self.round_to))
-        state, changed = operate(self.model.state, self.groups, kept)
-        if not changed:
-            return self.model
-        blueprint = resized(self.model.blueprint, changed)
-        return replace(self.model, module=blueprint.build(state), blueprint=blueprint, state=state)
+        return pruned(self.model, self.groups, kept)
 
 
 def worth(score_C: torch.Tensor, widths: Sequence[int]) -> list[float]:

@@ -13,7 +13,7 @@ from pipeline.model import Model
 
 def test_a_network_in_onnx(trained: Model) -> None:
     subject = Subject("tiny", trained, Digits(size=trained.spec.size[0]).load())
-    found = list(figures(subject, ["onnx"], 32))
+    found = list(figures(subject, exporters(["onnx"]), 32))
     names = [one.name.partition(":")[0] for one in found]
     assert {"tiny, float, onnx on onnxruntime", "tiny, int8, onnx on onnxruntime"} <= set(names)
     assert all(

@@ -10,6 +10,7 @@ from torch import nn
 
 from pipeline.model import Model
 from pipeline.pruners.cut import Cut
+from pipeline.pruners.evidence import evidence
 from pipeline.pruners.groups import Features, Groups, find_groups
 from pipeline.pruners.resized import pruned
 from pipeline.pruners.structured import chosen
@@ -21,7 +22,7 @@ Kept = Mapping[int, torch.Tensor]
 def assert_exact(model: Model, cut: Cut, context: Context) -> Model | None:
     """What ``cut`` makes of a model, once it answers as the silenced one does; None where all channels stay."""
     groups = find_groups(model.module, model.spec.shape)
-    kept = chosen(cut, model, groups, context, groups.sizes)
+    kept = chosen(cut, evidence(cut.importance, model, groups, context), groups, context.seed, groups.sizes)
     if not kept:
         return None
     smaller = pruned(model, groups, kept)

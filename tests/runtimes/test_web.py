@@ -14,6 +14,7 @@ import psutil
 import pytest
 import web_kit
 from onnx import TensorProto, helper
+from processes import gone
 from tiny_run import edgewright
 
 from pipeline.artifact import Artifact
@@ -82,15 +83,6 @@ def closed() -> Iterator[None]:
     yield
     if web._Place._current is not None:
         web._Place._current.close()
-
-
-def gone(pid: int) -> bool:
-    end = time.monotonic() + LIMIT_S
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @needs_browser
@@ -190,7 +182,7 @@ def test_nothing_stays_when_the_process_that_opened_it_is_killed(artifact: Artif
         pids, profile = aside.do(web_kit.opened_aside, artifact)
         assert len(pids) > 2
         assert profile.is_dir()
-    assert all(gone(pid) for pid in pids)
+    assert all(gone(pid, LIMIT_S) for pid in pids)
     assert not profile.exists()
 
 

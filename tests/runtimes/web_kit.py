@@ -9,10 +9,14 @@ import psutil
 from pipeline.artifact import Artifact
 from pipeline.runtimes.web import Web
 
+PROFILE = "--user-data-dir="
+
 
 def browsers() -> list[psutil.Process]:
     """The processes of Chromium that this one started, the shell first."""
-    return psutil.Process().children(recursive=True)
+    children = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    shells = [child for child in children if any(word.startswith(PROFILE) for word in child.cmdline())]
+    return [process for shell in shells for process in (shell, *shell.children(recursive=True))]
 
 
 def opened_aside(artifact: Artifact) -> tuple[list[int], Path]:
@@ -24,5 +28,5 @@ def opened_aside(artifact: Artifact) -> tuple[list[int], Path]:
 
 
 def profile_of(shell: psutil.Process) -> Path:
-    [argument] = [word for word in shell.cmdline() if word.startswith("--user-data-dir=")]
+    [argument] = [word for word in shell.cmdline() if word.startswith(PROFILE)]
     return Path(argument.partition("=")[2])
