@@ -18,6 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.explain import Explanation, FloatIsland, Operator, explain, verdict
 from pipeline.exporters.onnx import ExportOnnx
 from pipeline.model import Model
+from pipeline.processor import saturates
 from pipeline.results import Interval, Latency
 from pipeline.stage import Context
 from pipeline.study import Benchmark
@@ -104,7 +105,8 @@ def test_dynamic_int8_is_explained(dynamic: Model, full_context: Context, tmp_pa
     found = explain(tmp_path, QUICK)
     products = [one for one in found.operators if one.kernel == "DynamicQuantizeMatMul"]
     assert [one.name for one in products] == ["dynamic_linear", "dynamic_linear_1", "dynamic_linear_2"]
-    assert all(one.integer and one.sqnr_db and 25 < one.sqnr_db < 80 for one in products)
+    least = 15 if saturates() else 25
+    assert all(one.integer and one.sqnr_db and least < one.sqnr_db < 80 for one in products)
     assert found.integer_share == pytest.approx(sum(one.share for one in products))
     assert {island.operators for island in found.islands} == {("Relu",)}
     assert "dynamic int8 leaves" in found.verdict
