@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -59,15 +59,18 @@ class Distill(Taught, Stage):
 
     Attributes:
         teacher: name of the recipe that makes the teacher.
-        hint: weight of the difference between the last maps of student and teacher, the student's
-            through a 1 × 1 convolution that is learned and thrown away (FitNets, Romero et al.,
-            2015); 1 where the student's map says nothing. 0 leaves it out, and saves the teacher
-            from answering more than once.
+        hint: weight of the difference between a map of the student and one of the teacher (FitNets,
+            Romero et al., 2015); 1 where the student's map says nothing. 0 leaves it out, and saves
+            the teacher from answering more than once.
+        hint_at: "last" compares the last maps, the student's through a 1 × 1 convolution that is
+            learned and thrown away; "blocks" adds the differences of the maps of all blocks, for a
+            student that is its teacher pruned inside of them (``Prune(residuals=False)``).
     """
 
     shared: ClassVar[bool] = True
     teacher: str
     hint: Annotated[float, Field(ge=0)] = 0.0
+    hint_at: Literal["last", "blocks"] = "last"
 
     def needs(self) -> tuple[str, ...]:
         return (self.teacher,)
@@ -83,21 +86,23 @@ class Distill(Taught, Stage):
         return replace(value, module=module.eval(), state=module.state_dict())
 
     def _hinted(self, module: nn.Module, teacher: Model, value: Model, context: Context) -> None:
-        """Train ``module`` in place, on the teacher's last map besides."""
+        """Train ``module`` in place, on the teacher's maps besides."""
         import torch
 
-        from pipeline.trainers._hints import Hinted, distance, last_map, with_map
+        from pipeline.trainers._hints import Hinted, block_hints, distance, last_hint, with_maps
 
-        example = torch.zeros(1, *value.spec.shape)
-        (layer, channels), (its_layer, wanted) = (last_map(one.module, example) for one in (value, teacher))
         torch.manual_seed(context.seed)
-        whole, its_module = Hinted(module, layer, channels, wanted).train(), on_device(teacher, context)
+        hints_of = last_hint if self.hint_at == "last" else block_hints
+        hints = hints_of(value.module, teacher.module, torch.zeros(1, *value.spec.shape))
+        whole, its_module = Hinted(module, hints).train(), on_device(teacher, context)
+        its_layers = [hint.its_layer for hint in hints]
         renormalized = renormalization(value.spec, teacher.spec, context.device)
 
         def loss(network: Network, batch: Batch) -> torch.Tensor:
             with torch.no_grad():
-                wanted_NK, wanted_NCHW = with_map(its_module, its_layer, renormalized(batch.x_NCHW))
-            logits_NK, map_NCHW = network(batch.x_NCHW)
-            return self.taught(logits_NK, batch.targets, wanted_NK) + self.hint * distance(map_NCHW, wanted_NCHW)
+                wanted_NK, wanted_maps = with_maps(its_module, its_layers, renormalized(batch.x_NCHW))
+            logits_NK, maps = network(batch.x_NCHW)
+            apart = [distance(*both) for both in zip(maps, wanted_maps, strict=True)]
+            return self.taught(logits_NK, batch.targets, wanted_NK) + self.hint * torch.stack(apart).sum()
 
         fit(whole, loss, self, context)
