@@ -21,6 +21,22 @@ STAMP = ".finished"
 TOLD = 3
 
 
+def kept_in() -> Path:
+    """The folder of all environments."""
+    return Path(os.environ.get(ENVIRONMENTS) or HOME).expanduser()
+
+
+def step(command: Sequence[str], folder: Path) -> None:
+    """One step of making an environment.
+
+    Raises:
+        UnavailableError: it failed; tells its last lines.
+    """
+    done = _ran(command)
+    if done.returncode:
+        raise UnavailableError("\n".join([f"the environment {folder} cannot be made", *_last(done)]))
+
+
 @dataclass(frozen=True)
 class Environment:
     """Packages that stand together, apart from those that run this program.
@@ -38,8 +54,7 @@ class Environment:
     @property
     def folder(self) -> Path:
         text = "\n".join([str(sys.version_info[:2]), *sorted(self.requirements)])
-        root = Path(os.environ.get(ENVIRONMENTS) or HOME).expanduser()
-        return root / f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return kept_in() / f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     @property
     def versions(self) -> dict[str, str]:
@@ -72,14 +87,9 @@ class Environment:
             packages = ", ".join(self.requirements)
             say(f"{self.name} needs an environment of its own ({packages}): {self.size} into {self.folder}, once")
             shutil.rmtree(self.folder, ignore_errors=True)
-            self._step([sys.executable, "-m", "venv", str(self.folder)])
-            self._step([str(self.python), "-m", "pip", "install", "--quiet", *self.requirements])
+            step([sys.executable, "-m", "venv", str(self.folder)], self.folder)
+            step([str(self.python), "-m", "pip", "install", "--quiet", *self.requirements], self.folder)
             (self.folder / STAMP).touch()
-
-    def _step(self, command: Sequence[str]) -> None:
-        done = _ran(command)
-        if done.returncode:
-            raise UnavailableError("\n".join([f"the environment {self.folder} cannot be made", *_last(done)]))
 
     def run(self, script: Path, *arguments: str) -> None:
         """Run a script that imports nothing of this program.

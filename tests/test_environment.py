@@ -24,7 +24,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What would have been run to make it: nothing is installed."""
     found: list[list[str]] = []
-    monkeypatch.setattr(Environment, "_step", lambda self, command: found.append(list(command)))
+    monkeypatch.setattr(environment, "step", lambda command, folder: found.append(list(command)))
     return found
 
 
@@ -41,12 +41,12 @@ def test_it_is_made_once_and_says_so(steps: list[list[str]]) -> None:
     PLAIN.folder.mkdir()  # what another run left half made
     (PLAIN.folder / "half").touch()
 
-    def finish(self: Environment, command: list[str]) -> None:
+    def finish(command: list[str], folder: Path) -> None:
         steps.append(list(command))
-        self.folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "_step", finish)
+        patch.setattr(environment, "step", finish)
         for _ in range(2):
             PLAIN.make(said.append)
     assert PLAIN.made

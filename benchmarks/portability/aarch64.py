@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from benchmarks.peers.environments import STAMP, cache, run
+from pipeline.environment import STAMP, kept_in, step
 from pipeline.errors import UnavailableError
 from pipeline.measure.machine import versions
 
@@ -59,7 +59,7 @@ def system(folder: Path | None = None) -> System:
     """
     wheels = [f"{name}=={version}" for name, version in versions(WHEELS).items()]
     key = hashlib.sha256(" ".join([*PACKAGES, *wheels]).encode()).hexdigest()[:12]
-    folder = (folder or cache()) / f"aarch64-{key}"
+    folder = (folder or kept_in()) / f"aarch64-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / STAMP).is_file():
@@ -82,10 +82,10 @@ def _fetch_python(folder: Path) -> None:
     (folder / "apt" / "status").touch()
     (folder / "apt.conf").write_text(APT.format(folder=folder))
     apt = ("env", f"APT_CONFIG={folder}/apt.conf", "apt-get")
-    run([*apt, "update"], "aarch64")
-    run([*apt, "install", "--yes", "--download-only", *PACKAGES], "aarch64")
+    step([*apt, "update"], folder)
+    step([*apt, "install", "--yes", "--download-only", *PACKAGES], folder)
     for package in sorted((folder / "apt" / "archives").glob("*.deb")):
-        run(["dpkg-deb", "--extract", str(package), str(folder / "root")], "aarch64")
+        step(["dpkg-deb", "--extract", str(package), str(folder / "root")], folder)
     if not (folder / "root" / "lib").exists():  # newer Debians have all of it in usr
         (folder / "root" / "lib").symlink_to("usr/lib")
 
@@ -96,7 +96,7 @@ def _fetch_wheels(folder: Path, wheels: list[str]) -> None:
     platforms = [part for name in PLATFORMS for part in ("--platform", name)]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
     where = ["--target", str(folder / "packages"), "--python-version", version]
-    run([*pip, *where, *platforms, *wheels], "aarch64")
+    step([*pip, *where, *platforms, *wheels], folder)
 
 
 def prefix(made: System, model: str, part: str) -> Path:

@@ -114,33 +114,19 @@ def test_what_was_made_is_used_again(order: Path, monkeypatch: pytest.MonkeyPatc
     assert together.make(entry, Path("nowhere"), order, order.parent / "out") == first
 
 
-def test_an_environment_is_known_by_its_requirement_lines() -> None:
-    key = environments.key
-    assert key("a==1\nb==2") == key("# why\nb==2\n\na==1\n")
-    assert len({key("a==1"), key("a==2"), key("a==1\nb==2"), key("a==1", (3, 9))}) == 4
+def test_an_environment_holds_the_lines_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.txt").write_text("# why\nb==2\n\n a==1 \n")
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    assert environments.names() == ["one"]
+    assert environments.described("one").requirements == ("b==2", "a==1")
 
 
 def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad.txt").write_text("not a requirement !!\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
-    with pytest.raises(UnavailableError, match="the environment bad cannot be made"):
-        environments.environment("bad", tmp_path / "root")
-
-
-def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "empty.txt").write_text("# nothing\n")
-    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
-    commands: list[str] = []
-    monkeypatch.setattr(environments, "run", lambda command, _: _pretend(command, commands))
-    first = environments.environment("empty", tmp_path / "root")
-    assert first == environments.environment("empty", tmp_path / "root")
-    assert commands == ["venv", "pip"]
-
-
-def _pretend(command: list[str], seen: list[str]) -> None:
-    seen.append(command[2])
-    if command[2] == "venv":
-        Path(command[3]).mkdir(parents=True)
+    monkeypatch.setenv("EDGEWRIGHT_ENVIRONMENTS", str(tmp_path / "root"))
+    with pytest.raises(UnavailableError, match=r"the environment .*bad-\w+ cannot be made"):
+        environments.environment("bad")
 
 
 @pytest.mark.parametrize("name", PEERS)
