@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from benchmarks.figure import Figure, tell
 
 if TYPE_CHECKING:
-    from pipeline.optimize import Wishes
     from pipeline.results import Results
+    from pipeline.wishes import Wishes
 
 COMMAND = "python -m benchmarks.optimize"
 PROMISED_S = 300.0
@@ -82,7 +82,7 @@ def unseen(path: Path) -> Path:
 def wishes(max_drop: float, family: bool) -> Wishes:
     from pipeline.data._root import data_root
     from pipeline.given import Pixels
-    from pipeline.optimize import Wishes
+    from pipeline.wishes import Wishes
 
     if not family:
         return Wishes(max_drop=max_drop, pixels=Pixels(resize=256, interpolation="bicubic", **UNSEEN_PIXELS))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipeline.bundle.verify import verify_folder as verify  # noqa: F401
     from pipeline.errors import EdgewrightError as EdgewrightError
     from pipeline.model import Model as Model
-    from pipeline.optimize import Wishes as Wishes
     from pipeline.optimize import optimize as optimize
     from pipeline.report.comparison import compare as compare
     from pipeline.results import Results as Results
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.study import Benchmark as Benchmark
     from pipeline.study import Study as Study
     from pipeline.study import load_study as load_study
+    from pipeline.wishes import Wishes as Wishes
 
 # Where each public name lives; loaded when first asked for, so that importing costs nothing.
 _PUBLIC = {
@@ -44,7 +44,7 @@ _PUBLIC = {
     "Results": "results",
     "Stage": "stage",
     "Study": "study",
-    "Wishes": "optimize",
+    "Wishes": "wishes",
     "built_in": "studies",
     "compare": "report.comparison",
     "load_study": "study",

@@ -199,8 +199,9 @@ def optimize(
     ],
 ) -> None:
     """Make your own network faster: try what applies, measure it, deliver the fastest within the budget."""
-    from pipeline.optimize import folder_for, wishes_of
+    from pipeline.optimize import folder_for
     from pipeline.optimize import optimize as optimize_network
+    from pipeline.wishes import wishes_of
 
     out = options.out or folder_for(model)
     own: dict[str, Any] = {

@@ -43,6 +43,7 @@ recommend
 conclude
 deliver
 run inventory settings
+wishes
 optimize
 doctor verbs
 bundle_verbs file_verbs

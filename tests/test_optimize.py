@@ -27,10 +27,11 @@ from pipeline.errors import DataError, EdgewrightError, UsageError
 from pipeline.given import Pixels
 from pipeline.models.architecture import Network
 from pipeline.models.mobilenet_v2 import MobileNetV2
-from pipeline.optimize import STUDY, name_of, wishes_of
+from pipeline.optimize import STUDY, name_of
 from pipeline.report.tables import markdown
 from pipeline.results import Results
 from pipeline.study import load_study
+from pipeline.wishes import wishes_of
 
 SHAPE = (3, 32, 32)
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (210, 30, 30)}
