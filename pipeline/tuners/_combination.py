@@ -9,9 +9,10 @@ from pipeline.measure.pareto import front
 from pipeline.results import Interval
 from pipeline.spec import Ratio, Value
 
-Teaching = Literal["labels", "teacher"]
+Teaching = Literal["labels", "teacher", "blocks"]
 Quantization = Literal["none", "after", "aware"]
 MOST_FINALISTS = 4
+TAUGHT: dict[Teaching, str] = {"labels": "trained", "teacher": "distilled", "blocks": "distilled by blocks"}
 
 
 class Combination(Value):
@@ -19,7 +20,8 @@ class Combination(Value):
 
     Attributes:
         ratio: of the channels, removed; 0 leaves them all, and trains nothing.
-        teaching: what the pruned network is trained on: labels alone, or the given model's answers too.
+        teaching: what the pruned network is trained on: labels alone, the given model's answers too, or, pruned
+            only inside of its blocks, those and the maps of its blocks.
         quantization: none, after training, or in training.
     """
 
@@ -34,7 +36,7 @@ class Combination(Value):
         >>> Combination(ratio=0.3, teaching="teacher", quantization="aware").label
         '30 % pruned, distilled, int8 in training'
         """
-        pruned = [f"{100 * self.ratio:g} % pruned", {"labels": "trained", "teacher": "distilled"}[self.teaching]]
+        pruned = [f"{100 * self.ratio:g} % pruned", TAUGHT[self.teaching]]
         quantized = {"none": [], "after": ["int8 after training"], "aware": ["int8 in training"]}[self.quantization]
         return ", ".join([*(pruned if self.ratio else []), *quantized]) or "as it was"
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from filelock import FileLock
 from pydantic import Field, field_validator
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 CHOICE, MODELS = "choice.json", "models"
 TEACHER = "the given model"
 AWARE_LR = 0.1  # of the rate that trained the float network
+BLOCK_HINT = 3.0
 
 
 class AccuracyBudget(Plan, Stage):
@@ -51,14 +52,15 @@ class AccuracyBudget(Plan, Stage):
         judged_by: "interval": the whole paired interval of the loss keeps the limit; "estimate": the loss alone.
         trials: different combinations to try.
         ratios: of channels to remove; 0 removes none.
-        teachings: ways to train what was pruned. quantizations: kinds of int8, and none.
+        teachings: ways to train what was pruned: "labels", "teacher", or "blocks", which families without residual
+            streams do not have. quantizations: kinds of int8, and none.
         aware_epochs: of training in int8.
         round_to: kept widths are multiples of this.
         runtime: where files are measured. threads: of it.
         folder: of a search that several runs do together, "" for one of this run's own.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     requires: ClassVar[tuple[str, ...]] = ("optuna",)
     extra: ClassVar[str] = "tune"
     measures: ClassVar[bool] = True
@@ -67,7 +69,7 @@ class AccuracyBudget(Plan, Stage):
     judged_by: Literal["interval", "estimate"] = "interval"
     trials: Positive = 16
     ratios: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
-    teachings: tuple[Teaching, ...] = ("labels", "teacher")
+    teachings: tuple[Teaching, ...] = ("labels", "teacher", "blocks")
     quantizations: tuple[Quantization, ...] = ("none", "after", "aware")
     epochs: Positive = 5
     lr: Annotated[float, Field(gt=0)] = 0.02
@@ -93,14 +95,23 @@ class AccuracyBudget(Plan, Stage):
         plan = {name: getattr(self, name) for name in Plan.model_fields}
         found: list[Stage] = []
         if combination.ratio:
-            found.append(Prune(ratio=combination.ratio, round_to=self.round_to, compensate=True))
-            found.append(Train(**plan) if combination.teaching == "labels" else Distill(teacher=TEACHER, **plan))
+            found.extend(self._pruned(combination, plan))
         if combination.quantization == "after":
             found.append(PostTraining())
         if combination.quantization == "aware":
             gentle = {**plan, "epochs": self.aware_epochs, "lr": AWARE_LR * self.lr, "weight_decay": 0.0}
             found.append(QuantizationAware(teacher=TEACHER, **gentle))
         return found
+
+    def _pruned(self, combination: Combination, plan: dict[str, Any]) -> Sequence[Stage]:
+        """A cut, and the training after it."""
+        cut = Prune(ratio=combination.ratio, round_to=self.round_to, compensate=True)
+        if combination.teaching == "blocks":
+            inside = cut.model_copy(update={"importance": "reconstruction", "residuals": False})
+            # What maps tell, answers need not tell again: a temperature would make them the louder part.
+            by_blocks = Distill(teacher=TEACHER, hint=BLOCK_HINT, hint_at="blocks", **plan)
+            return inside, by_blocks.model_copy(update={"temperature": 1.0, "weight": 1.0})
+        return cut, Train(**plan) if combination.teaching == "labels" else Distill(teacher=TEACHER, **plan)
 
     def __call__(self, value: Model, context: Context) -> Model:
         from pipeline.tuners._hunt import Hunt, Space

@@ -125,10 +125,22 @@ def test_what_it_gives_can_only_be_exported() -> None:
         check_chain([LeNet(), AccuracyBudget(), Train()], "here")
 
 
+def test_a_way_that_a_network_has_not_is_told_and_no_more(plain: Model, context: Context) -> None:
+    """It has no blocks."""
+    told, budget = Told(), SMALL.model_copy(update={"teachings": ("blocks",), "trials": 2, "quantizations": ("none",)})
+    assert budget(plain, told.context(context)) is plain
+    failures = [entry["failure"] for entry in told.facts["search"]["tried"] if entry["combination"]["ratio"]]
+    assert len(failures) == 1
+    assert "no block of the student" in failures[0]
+
+
 def test_a_combination_is_a_chain_of_stages() -> None:
     whole = Combination(ratio=0.3, teaching="teacher", quantization="aware")
     kinds = [stage.kind for stage in AccuracyBudget().stages(whole)]
     assert kinds == ["Prune", "Distill", "QuantizationAware"]
+    cut, lesson = AccuracyBudget().stages(Combination(ratio=0.3, teaching="blocks", quantization="none"))
+    assert not cut.residuals
+    assert (lesson.hint_at, lesson.epochs) == ("blocks", AccuracyBudget().epochs)
     plain = Combination(ratio=0, teaching="labels", quantization="none")
     assert list(AccuracyBudget().stages(plain)) == []
 
