@@ -17,6 +17,7 @@ from pipeline.given import Given, given, named_in
 from pipeline.models.architecture import Architecture
 from pipeline.plugin import build
 from pipeline.pruners.gradual import PruneGradually
+from pipeline.pruners.structured import Prune
 from pipeline.quantizers.aware import QuantizationAware
 from pipeline.quantizers.onnx_int8 import Calibration
 from pipeline.results import Results
@@ -26,7 +27,7 @@ from pipeline.settings import apply_setting
 from pipeline.spec import Budget
 from pipeline.stage import Recipe, Stage
 from pipeline.study import Benchmark, Study, read_study
-from pipeline.trainers.distillation import Distill
+from pipeline.trainers.distillation import Distill, by_blocks
 from pipeline.trainers.supervised import Train
 from pipeline.trainers.transfer import Transfer
 from pipeline.tuners.mixed_precision import MixedPrecision
@@ -186,6 +187,11 @@ def trained() -> Iterator[Recipe]:
     yield Recipe(name="int8-aware", after=FLOAT, stages=(aware,))
     yield Recipe(name="pruned", after=FLOAT, stages=(PruneGradually(ratio=0.4, steps=3, between=lesson),))
     yield Recipe(name="pruned-int8", after="pruned", stages=(aware,))
+    # Families without blocks do without.
+    inside = Prune(ratio=0.46, importance="reconstruction", residuals=False, compensate=True)
+    led = by_blocks(FLOAT, epochs=8, lr=0.01, augment=AUGMENT)
+    yield Recipe(name="pruned-inside", after=FLOAT, stages=(inside, led))
+    yield Recipe(name="pruned-inside-int8", after="pruned-inside", stages=(aware,))
 
 
 def changed(study: Study, settings: tuple[str, ...]) -> Study:

@@ -450,12 +450,15 @@ def test_a_family_with_labels_is_pruned_distilled_and_trained_in_int8(photograph
     weights = family_weights(tmp_path / "tiny.safetensors", 7)
     fields = [f"recipes.float.MobileNetV2.{field}" for field in ("width=0.25", "stem_stride=1")]
     short = [f"recipes.pruned.PruneGradually.{field}" for field in ("steps=2", "round_to=4")]
+    short += ["recipes.pruned-inside.Distill.epochs=1"]
     settings = (*QUICK, *fields, *short, "recipes.float.Transfer.tune=null")
     pixels = PIXELS.model_copy(update={"shape": SHAPE})
     wishes = Wishes(train=True, weights=str(weights), pixels=pixels, max_drop=1.0, seconds=0.5, settings=settings)
     results = done("MobileNetV2", photographs, tmp_path / "out", wishes)
-    assert [variant.recipe for variant in results.variants] == ["float", "int8", "int8-aware", "pruned", "pruned-int8"]
-    assert results.variants[3].params < results.variants[0].params
+    variants = {variant.recipe: variant for variant in results.variants}
+    pruned = ["pruned", "pruned-int8", "pruned-inside", "pruned-inside-int8"]
+    assert list(variants) == ["float", "int8", "int8-aware", *pruned]
+    assert all(variants[name].params < variants["float"].params for name in pruned)
 
 
 def test_options_that_do_not_fit_are_refused(network: Path, photographs: Path, tmp_path: Path) -> None:

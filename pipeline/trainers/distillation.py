@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -106,3 +106,13 @@ class Distill(Taught, Stage):
             return self.taught(logits_NK, batch.targets, wanted_NK) + self.hint * torch.stack(apart).sum()
 
         fit(whole, loss, self, context)
+
+
+def by_blocks(teacher: str, **plan: Any) -> Distill:
+    """Distillation by the maps of all blocks, beside which answers say little.
+
+    Args:
+        plan: fields of ``Plan``.
+    """
+    # A temperature makes answers the louder part, and those to images that the teacher knows by heart say nothing.
+    return Distill(teacher=teacher, hint=3.0, hint_at="blocks", temperature=1.0, weight=1.0, **plan)

@@ -23,7 +23,7 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.spec import Positive, Ratio
 from pipeline.stage import MODEL, Context, Stage
 from pipeline.store import Store
-from pipeline.trainers.distillation import Distill
+from pipeline.trainers.distillation import Distill, by_blocks
 from pipeline.trainers.plan import Plan
 from pipeline.trainers.supervised import Train
 from pipeline.tuners._combination import Combination, Limit, Quantization, Teaching, Tried, finalists, told
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 CHOICE, MODELS = "choice.json", "models"
 TEACHER = "the given model"
 AWARE_LR = 0.1  # of the rate that trained the float network
-BLOCK_HINT = 3.0
 
 
 class AccuracyBudget(Plan, Stage):
@@ -108,9 +107,7 @@ class AccuracyBudget(Plan, Stage):
         cut = Prune(ratio=combination.ratio, round_to=self.round_to, compensate=True)
         if combination.teaching == "blocks":
             inside = cut.model_copy(update={"importance": "reconstruction", "residuals": False})
-            # What maps tell, answers need not tell again: a temperature would make them the louder part.
-            by_blocks = Distill(teacher=TEACHER, hint=BLOCK_HINT, hint_at="blocks", **plan)
-            return inside, by_blocks.model_copy(update={"temperature": 1.0, "weight": 1.0})
+            return inside, by_blocks(TEACHER, **plan)
         return cut, Train(**plan) if combination.teaching == "labels" else Distill(teacher=TEACHER, **plan)
 
     def __call__(self, value: Model, context: Context) -> Model:
