@@ -16,12 +16,15 @@ IMAGES_FOR_STATISTICS = 32
 def untrained(family: Architecture, data: DataSet) -> Model:
     """A family with random weights, and BatchNorm statistics of real images: values lie where trained ones do."""
     import numpy as np
+    import torch
 
-    from pipeline.pruners.compensation import with_statistics
+    from pipeline.pruners.moved_statistics import norms
     from pipeline.stage import Context
 
-    few = data.splits.calibration.take(np.arange(IMAGES_FOR_STATISTICS))
-    context = Context(replace(data.splits, calibration=few))
-    model: Model = family(None, context)
-    module = with_statistics(model.module, model, context)
-    return replace(model, module=module, state=module.state_dict())
+    model: Model = family(None, Context(data.splits))
+    few = data.splits.calibration.take(np.arange(IMAGES_FOR_STATISTICS)).normalized_as(model.spec)
+    for layer in norms(model.module).values():
+        layer.train().momentum = 1.0  # all of what is seen last
+    with torch.no_grad():
+        model.module(torch.from_numpy(few.x_NCHW()))
+    return replace(model, module=model.module.eval(), state=model.module.state_dict())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.dataset import Samples
 from pipeline.model import Model
 from pipeline.pruners.channels import Groups
+from pipeline.pruners.gains import gains
 from pipeline.pruners.importance import ACTIVATION, TAYLOR, Importance
 from pipeline.pruners.moments import moments
 from pipeline.pruners.reconstruction import MOMENTS
@@ -30,7 +31,7 @@ def evidence(importance: Importance, model: Model, groups: Groups, context: Cont
         Interrupted, Terminated: told to stop.
     """
     if importance == "reconstruction":
-        return {**model.state, **{f"{name}{MOMENTS}": found for name, found in moments(model, groups, context).items()}}
+        return {**with_moments(model, groups, context), **gains(model, groups, context)}
     if importance not in ("taylor", "activation"):
         return model.state
     module = copy.deepcopy(model.module).to(context.device)
@@ -41,6 +42,15 @@ def evidence(importance: Importance, model: Model, groups: Groups, context: Cont
         context.stop.check()
     # Every process of a run must come to the same choice, whatever the last bits of its sums.
     return {**model.state, **{name: context.ranks.mean(value) for name, value in found.tensors().items()}}
+
+
+def with_moments(model: Model, groups: Groups, context: Context) -> dict[str, torch.Tensor]:
+    """The weights, and moments of what layers read, which is all that refitting them takes.
+
+    Raises:
+        Interrupted, Terminated: told to stop.
+    """
+    return {**model.state, **{f"{name}{MOMENTS}": found for name, found in moments(model, groups, context).items()}}
 
 
 class Watched:

@@ -2,7 +2,7 @@
 
 A layer that loses inputs can be given other weights, by least squares, so that it says of what is left nearly
 what it said of all (He et al., 2017). A channel is worth the error that remains then (Hassibi and Stork's optimal
-brain surgeon, 1993, with whole channels for weights).
+brain surgeon, 1993, with whole channels for weights), as far as the answers hear of it, for what it costs to keep.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.pruners.channels import Groups
+from pipeline.pruners.gains import GAIN, PLACES
 
 if TYPE_CHECKING:
     import torch
@@ -28,22 +29,28 @@ class Reader:
         own: (F,) whether a feature is of the space. channels: of those features.
         weight_KFT: outputs, features, taps; those left make up for those that are gone.
         inverse_FF: of the moments of the features that are left.
+        gain: what the answers hear of an error in its output.
     """
 
-    def __init__(self, own: torch.Tensor, channels: torch.Tensor, weight: torch.Tensor, moments_FF: torch.Tensor):
+    def __init__(
+        self,
+        own: torch.Tensor,
+        channels: torch.Tensor,
+        weight: torch.Tensor,
+        moments_FF: torch.Tensor,
+        gain: float = 1.0,
+    ) -> None:
         import torch
 
-        self.own, self.channels = own, channels
+        self.own, self.channels, self.gain = own, channels, gain
         self.weight_KFT = weight.double().reshape(*weight.shape[:2], -1)
-        gram_FF = torch.einsum("kft,kgt->fg", self.weight_KFT, self.weight_KFT)
-        self.power = (gram_FF * moments_FF).sum().clamp_min(1e-12)
         self.inverse_FF = torch.linalg.inv(damped(moments_FF))
 
     def errors(self, size: int) -> torch.Tensor:
-        """(C,) share of the layer's output that is lost if this channel goes next."""
+        """(C,) what the answers hear of it, as a mean square, if this channel goes next."""
         import torch
 
-        lost_F = self.weight_KFT.square().sum((0, 2)) / self.inverse_FF.diagonal() / self.power
+        lost_F = self.weight_KFT.square().sum((0, 2)) / self.inverse_FF.diagonal() * self.gain
         return torch.zeros(size, dtype=torch.double).index_add_(0, self.channels, lost_F[self.own])
 
     def remove(self, channel: int) -> None:
@@ -65,10 +72,11 @@ def errors(tensors: State, groups: Groups, space: int) -> torch.Tensor | None:
     """What it costs to remove each channel of a space, once those that cost less are gone.
 
     Args:
-        tensors: weights, and moments of what layers read.
+        tensors: weights, moments of what layers read, and their gains and places.
 
     Returns:
-        (C,) float32 shares of the outputs of all that read the channel; None where no moments are known.
+        (C,) float32 mean squares of the change of all logits, for every multiply-add that is saved, so that spaces can
+        be compared; None where no moments are known.
     """
     import torch
 
@@ -76,6 +84,7 @@ def errors(tensors: State, groups: Groups, space: int) -> torch.Tensor | None:
     if not readers:
         return None
     score_C, left_C, least = torch.zeros(size), torch.ones(size, dtype=torch.bool), 0.0
+    saved = work(tensors, groups, space)
     for _ in range(size):
         error_C = torch.stack([reader.errors(size) for reader in readers]).sum(0)
         channel = int(error_C.masked_fill(~left_C, torch.inf).argmin())
@@ -84,7 +93,20 @@ def errors(tensors: State, groups: Groups, space: int) -> torch.Tensor | None:
         score_C[channel], left_C[channel] = least, False
         for reader in readers:
             reader.remove(channel)
-    return score_C
+    return score_C / saved
+
+
+def work(tensors: State, groups: Groups, space: int) -> float:
+    """Multiply-adds of one image that each channel of a space costs, while all other channels are there."""
+    total = 0.0
+    for layer in groups.layers:
+        weight, places = tensors.get(f"{layer.name}.weight"), tensors.get(f"{layer.name}{PLACES}")
+        if weight is None or places is None:
+            continue
+        for features in (layer.makes, layer.reads):
+            if features is not None:
+                total += float(places) * weight.numel() * float((features.spaces == space).double().mean())
+    return max(total, 1.0) / groups.sizes[space]
 
 
 def _readers(tensors: State, groups: Groups, space: int) -> Iterator[Reader]:
@@ -94,7 +116,8 @@ def _readers(tensors: State, groups: Groups, space: int) -> Iterator[Reader]:
             continue
         own = layer.reads.spaces == space
         if own.any():
-            yield Reader(own, layer.reads.channels[own], tensors[f"{layer.name}.weight"], moments_FF)
+            weight, gain = tensors[f"{layer.name}.weight"], float(tensors[f"{layer.name}{GAIN}"])
+            yield Reader(own, layer.reads.channels[own], weight, moments_FF, gain)
 
 
 def compensation(weight: torch.Tensor, kept: torch.Tensor, moments_FF: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pipeline.errors import StageFailed
 from pipeline.model import Model
 from pipeline.pruners.compensation import compensated
 from pipeline.pruners.cut import Cut
-from pipeline.pruners.evidence import evidence
+from pipeline.pruners.evidence import evidence, with_moments
 from pipeline.pruners.groups import Groups, find_groups
 from pipeline.pruners.importance import scores
 from pipeline.pruners.ranking import choose, ranked
@@ -26,7 +26,7 @@ class Prune(Cut, Stage):
     Follow it with ``Train`` or ``Distill`` to win the accuracy back.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __call__(self, value: Model, context: Context) -> Model:
         groups = find_groups(value.module, value.spec.shape)
@@ -52,7 +52,7 @@ def cut_down(cut: Cut, value: Model, groups: Groups, context: Context, full: Map
     if not cut.compensate:
         return pruned(value, groups, kept)
     if cut.importance != "reconstruction":
-        tensors = evidence("reconstruction", value, groups, context)
+        tensors = with_moments(value, groups, context)
     return compensated(value, groups, kept, tensors, context)
 
 

@@ -8,10 +8,11 @@ from tiny import FAMILIES, family, inputs
 from torch import nn
 
 from pipeline.model import Model
-from pipeline.pruners.compensation import with_statistics
+from pipeline.pruners.compensation import kept_by_norms
 from pipeline.pruners.groups import find_groups
 from pipeline.pruners.importance import Importance
 from pipeline.pruners.moments import moments
+from pipeline.pruners.resized import pruned
 from pipeline.pruners.structured import Prune
 from pipeline.stage import Context
 
@@ -52,12 +53,15 @@ def test_moments_are_of_what_layers_read(trained: Model, context: Context) -> No
     torch.testing.assert_close(found[name], x_PF.T @ x_PF / len(x_PF), rtol=1e-4, atol=1e-6)
 
 
-def test_statistics_are_those_of_the_images(trained: Model, context: Context) -> None:
-    module = trained.blueprint.build(trained.state)
-    norm = next(layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d))
-    nn.init.constant_(norm.running_mean, 9.0)  # type: ignore[arg-type]
-    read: list[torch.Tensor] = []
-    with_statistics(module, trained, context)
-    with norm.register_forward_pre_hook(lambda _, x: read.append(x[0])), torch.no_grad():
-        module(torch.from_numpy(context.data.calibration.normalized_as(trained.spec).x_NCHW()))
-    torch.testing.assert_close(norm.running_mean, torch.cat(read).mean((0, 2, 3)), rtol=0.02, atol=0.02)
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "shufflenet_v2"])
+def test_norms_keep_the_channels_that_their_weights_keep(name: str, untrained: Model) -> None:
+    model = family(name, untrained)
+    groups = find_groups(model.module, model.spec.shape)
+    kept = {
+        space: torch.arange(0, groups.sizes[space], 2) for space in groups.prunable if len(groups.makers[space]) == 1
+    }
+    smaller = pruned(model, groups, kept)
+    found = kept_by_norms(model, groups, kept)
+    for norm, stays in found.items():
+        torch.testing.assert_close(smaller.state[f"{norm}.weight"], model.state[f"{norm}.weight"][stays])
+    assert any(len(stays) < len(model.state[f"{norm}.weight"]) for norm, stays in found.items())
