@@ -20,13 +20,13 @@ BATCH = 32
 
 
 def gains(model: Model, groups: Groups, context: Context) -> dict[str, torch.Tensor]:
-    """Of every layer that reads channels, by its name and ``GAIN`` or ``PLACES``, two scalars.
+    """Of every convolution and linear layer, by its name and ``GAIN`` or ``PLACES``, two scalars.
 
     The gain is the mean square by which all logits together change for each unit of an error's mean square: from
-    gradients of random sums of logits (Hutchinson, 1990), as labels that a network knows by heart have none. The error is
-    the same at all places of a map, as that of a channel which the others cannot make up for mostly is: errors that
-    differ from place to place would be averaged away at the end. The places are those of the layer's output; one for a
-    linear layer.
+    gradients of random sums of logits (Hutchinson, 1990), as labels that a network knows by heart have none. The error
+    is the same at all places of a map, as that of a channel which the others cannot make up for mostly is: one that
+    differs from place to place would be averaged away at the end. The places are those of the layer's output; one for
+    a linear layer.
 
     Raises:
         Interrupted, Terminated: told to stop.
@@ -45,13 +45,15 @@ class Heard:
 
     def __init__(self, module: nn.Module, groups: Groups, seed: int) -> None:
         import torch
+        from torch import nn
 
         self.module, self.random = module.requires_grad_(False), torch.Generator().manual_seed(seed)
         self.totals: dict[str, torch.Tensor] = {}
         self.places: dict[str, int] = {}
+        weighty = nn.Conv2d | nn.Linear
         for layer in groups.layers:
-            if layer.reads is not None:
-                module.get_submodule(layer.name).register_forward_hook(self._listener(layer.name))
+            if isinstance(its_module := module.get_submodule(layer.name), weighty):
+                its_module.register_forward_hook(self._listener(layer.name))
 
     def see(self, samples: Samples, start: int) -> None:
         """Answer the next images, and add up what is heard of every layer."""

@@ -53,7 +53,7 @@ def test_moments_are_of_what_layers_read(trained: Model, context: Context) -> No
     torch.testing.assert_close(found[name], x_PF.T @ x_PF / len(x_PF), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "shufflenet_v2"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "efficientnet_lite0"])
 def test_norms_keep_the_channels_that_their_weights_keep(name: str, untrained: Model) -> None:
     model = family(name, untrained)
     groups = find_groups(model.module, model.spec.shape)

@@ -61,7 +61,7 @@ def test_the_error_told_is_the_error_made(seed: int) -> None:
         share_GR = torch.linalg.solve(ridged_FF[kept][:, kept], ridged_FF[kept][:, channel])
         change_KF = weight_KF.clone()
         change_KF[:, kept] = -torch.outer(weight_KF[:, channel], share_GR)
-        made = torch.einsum("kf,fg,kg->", change_KF, ridged_FF, change_KF) / reader.power
+        made = torch.einsum("kf,fg,kg->", change_KF, ridged_FF, change_KF)
         assert float(told_C[channel]) == pytest.approx(float(made), rel=1e-6, abs=1e-9)
 
 
