@@ -28,9 +28,9 @@ def scores(tensors: State, groups: Groups, space: int, importance: Importance, s
             absolute value that the next layers receive. Each layer's scores are divided by their mean, so that no
             layer outweighs another, and averaged. "taylor" is the change of the loss, to first order, if all
             that read the channel read zeros (Molchanov et al., 2019): the mean of its size over images,
-            comparable between groups as it is. "reconstruction" is what the layers that read the channel cannot make
-            up for; see ``reconstruction.errors``; norms where those layers are too wide or grouped. "random" is the
-            control.
+            comparable between groups as it is. "reconstruction" is what the answers hear of errors that the
+            layers which read the channel cannot make up for; see ``reconstruction.errors``; norms where those layers
+            are too wide or grouped. "random" is the control.
 
     Returns:
         (C,) float32.
