@@ -17,7 +17,7 @@ from pipeline.given import Given, given, named_in
 from pipeline.models.architecture import Architecture
 from pipeline.plugin import build
 from pipeline.pruners.gradual import PruneGradually
-from pipeline.pruners.structured import Prune
+from pipeline.pruners.structured import inside_blocks
 from pipeline.quantizers.aware import QuantizationAware
 from pipeline.quantizers.onnx_int8 import Calibration
 from pipeline.results import Results
@@ -188,9 +188,8 @@ def trained() -> Iterator[Recipe]:
     yield Recipe(name="pruned", after=FLOAT, stages=(PruneGradually(ratio=0.4, steps=3, between=lesson),))
     yield Recipe(name="pruned-int8", after="pruned", stages=(aware,))
     # Families without blocks do without.
-    inside = Prune(ratio=0.46, importance="reconstruction", residuals=False, compensate=True)
     led = by_blocks(FLOAT, epochs=8, lr=0.01, augment=AUGMENT)
-    yield Recipe(name="pruned-inside", after=FLOAT, stages=(inside, led))
+    yield Recipe(name="pruned-inside", after=FLOAT, stages=(inside_blocks(0.46), led))
     yield Recipe(name="pruned-inside-int8", after="pruned-inside", stages=(aware,))
 
 

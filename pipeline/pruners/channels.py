@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from pipeline.pruners._flow import Flow
 
 FROZEN = 0
+
+
+def by_place(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """(N, P, F) what a layer reads or gives: of every image, at every place, all features."""
+    from torch import nn
+
+    by_feature = x if isinstance(layer, nn.Linear) else x.movedim(1, -1)
+    return by_feature.flatten(1, -2) if by_feature.ndim > 2 else by_feature[:, None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.dataset import Samples
 from pipeline.model import Model
-from pipeline.pruners.channels import Groups
+from pipeline.pruners.channels import Groups, by_place
 from pipeline.pruners.gains import gains
 from pipeline.pruners.importance import ACTIVATION, TAYLOR, Importance
 from pipeline.pruners.moments import moments
@@ -97,11 +97,8 @@ class Watched:
 
     def _keep(self, name: str, layer: nn.Module, value: torch.Tensor) -> None:
         """Sum a product, or average a size, over all places of a feature: (N, F); over all uses of the layer."""
-        from torch import nn
-
-        by_feature = value if isinstance(layer, nn.Linear) else value.movedim(1, -1)
-        flat_NPF = by_feature.flatten(1, -2) if by_feature.ndim > 2 else by_feature[:, None]
-        value_NF = flat_NPF.sum(1) if self.gradients else flat_NPF.mean(1)
+        value_NPF = by_place(layer, value)
+        value_NF = value_NPF.sum(1) if self.gradients else value_NPF.mean(1)
         self.batch[name] = self.batch[name] + value_NF if name in self.batch else value_NF
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.dataset import Samples
 from pipeline.model import Model
-from pipeline.pruners.channels import Groups
+from pipeline.pruners.channels import Groups, by_place
 from pipeline.stage import Context
 
 if TYPE_CHECKING:
@@ -66,21 +66,14 @@ class Heard:
 
     def _listener(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
         def listen(layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            from torch import nn
-
-            by_feature = output if isinstance(layer, nn.Linear) else output.movedim(1, -1)
-            self.places[name] = by_feature[0].numel() // by_feature.shape[-1]
+            self.places[name] = by_place(layer, output).shape[1]
             output.register_hook(lambda gradient: self._keep(name, layer, gradient))
 
         return listen
 
     def _keep(self, name: str, layer: nn.Module, gradient: torch.Tensor) -> None:
         """What the answers hear of an error that is the same at all places, as the mean over channels."""
-        from torch import nn
-
-        by_feature = gradient if isinstance(layer, nn.Linear) else gradient.movedim(1, -1)
-        heard_NK = by_feature.flatten(1, -2).sum(1) if by_feature.ndim > 2 else by_feature
-        value = heard_NK.square().mean(1).sum().cpu()
+        value = by_place(layer, gradient).sum(1).square().mean(1).sum().cpu()
         self.totals[name] = self.totals[name] + value if name in self.totals else value
 
     def tensors(self, images: int) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline.model import Model
-from pipeline.pruners.channels import Groups
+from pipeline.pruners.channels import Groups, by_place
 from pipeline.stage import Context
 from pipeline.trainers.outputs import outputs
 
@@ -50,10 +50,7 @@ class Products:
 
     def _adder(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
         def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            from torch import nn
-
-            x = inputs[0]
-            x_PF = (x if isinstance(layer, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
+            x_PF = by_place(layer, inputs[0]).flatten(0, 1)
             x_PF = x_PF[:: -(-len(x_PF) // PLACES)].double().cpu()
             product_FF = x_PF.T @ x_PF
             self.totals[name] = self.totals[name] + product_FF if name in self.totals else product_FF

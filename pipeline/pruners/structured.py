@@ -36,6 +36,11 @@ class Prune(Cut, Stage):
         return smaller
 
 
+def inside_blocks(ratio: float, round_to: int = 8) -> Prune:
+    """The cut after which every block can be led by its teacher's (``trainers.distillation.by_blocks``)."""
+    return Prune(ratio=ratio, round_to=round_to, importance="reconstruction", residuals=False, compensate=True)
+
+
 def cut_down(cut: Cut, value: Model, groups: Groups, context: Context, full: Mapping[int, int]) -> Model | None:
     """The model after a cut; None where rounding leaves it all channels.
 

@@ -55,15 +55,10 @@ def with_maps(
     module: nn.Module, layers: Sequence[str], x_NCHW: torch.Tensor
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """What the network answers, and what its layers of these names gave last."""
-    seen: dict[str, torch.Tensor] = {}
-    with ExitStack() as hooks:
-        for name in layers:
-            handle = module.get_submodule(name).register_forward_hook(
-                lambda _, __, output, name=name: seen.__setitem__(name, output)
-            )
-            hooks.callback(handle.remove)
+    with watched([(name, module.get_submodule(name)) for name in layers]) as seen:
         logits_NK = module(x_NCHW)
-    return logits_NK, [seen[name] for name in layers]
+    last = dict(seen)
+    return logits_NK, [last[name] for name in layers]
 
 
 def last_hint(student: nn.Module, teacher: nn.Module, x_NCHW: torch.Tensor) -> list[Hint]:
@@ -99,8 +94,8 @@ def block_hints(student: nn.Module, teacher: nn.Module, x_NCHW: torch.Tensor) ->
 def block_maps(module: nn.Module, x_NCHW: torch.Tensor) -> dict[str, torch.Size]:
     """Sizes of the maps of all layers that are made of layers; one name for each map."""
     found: dict[int, tuple[str, torch.Tensor]] = {}
-    blocks = [(name, layer) for name, layer in module.named_modules() if name and any(layer.children())]
-    with watched(blocks) as seen:
+    blocks = [(name, layer) for name, layer in module.named_modules() if name and any(True for _ in layer.children())]
+    with torch.no_grad(), watched(blocks) as seen:
         module(x_NCHW)
     for name, map_NCHW in seen:
         found.setdefault(id(map_NCHW), (name, map_NCHW))  # a stage gives what its last block gave
@@ -117,7 +112,7 @@ def last_map(module: nn.Module, x_NCHW: torch.Tensor) -> tuple[str, int]:
         StageFailed: no layer gives one.
     """
     leaves = [(name, layer) for name, layer in module.named_modules() if not any(True for _ in layer.children())]
-    with watched([(name, layer) for name, layer in leaves if not isinstance(layer, POOLINGS)]) as seen:
+    with torch.no_grad(), watched([one for one in leaves if not isinstance(one[1], POOLINGS)]) as seen:
         module(x_NCHW)
     if not seen:
         raise StageFailed("a network without convolutions has no map to give or take hints", "set hint: 0")
@@ -127,14 +122,14 @@ def last_map(module: nn.Module, x_NCHW: torch.Tensor) -> tuple[str, int]:
 
 @contextmanager
 def watched(layers: Sequence[tuple[str, nn.Module]]) -> Iterator[list[tuple[str, torch.Tensor]]]:
-    """Every map that these layers give meanwhile, in order; without gradients."""
+    """Every map that these layers give meanwhile, in order."""
     seen: list[tuple[str, torch.Tensor]] = []
 
     def note(name: str, output: object) -> None:
         if isinstance(output, torch.Tensor) and output.ndim == 4:
             seen.append((name, output))
 
-    with torch.no_grad(), ExitStack() as hooks:
+    with ExitStack() as hooks:
         for name, layer in layers:
             handle = layer.register_forward_hook(lambda _, __, output, name=name: note(name, output))
             hooks.callback(handle.remove)

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from pipeline.errors import StageFailed
 from pipeline.files import write_files
 from pipeline.model import Model
-from pipeline.pruners.structured import Prune
+from pipeline.pruners.structured import Prune, inside_blocks
 from pipeline.quantizers.aware import QuantizationAware
 from pipeline.quantizers.post_training import PostTraining
 from pipeline.runtime import AnyRuntime
@@ -104,10 +104,9 @@ class AccuracyBudget(Plan, Stage):
 
     def _pruned(self, combination: Combination, plan: dict[str, Any]) -> Sequence[Stage]:
         """A cut, and the training after it."""
-        cut = Prune(ratio=combination.ratio, round_to=self.round_to, compensate=True)
         if combination.teaching == "blocks":
-            inside = cut.model_copy(update={"importance": "reconstruction", "residuals": False})
-            return inside, by_blocks(TEACHER, **plan)
+            return inside_blocks(combination.ratio, self.round_to), by_blocks(TEACHER, **plan)
+        cut = Prune(ratio=combination.ratio, round_to=self.round_to, compensate=True)
         return cut, Train(**plan) if combination.teaching == "labels" else Distill(teacher=TEACHER, **plan)
 
     def __call__(self, value: Model, context: Context) -> Model:
