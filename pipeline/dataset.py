@@ -81,6 +81,11 @@ class Splits:
     classes: tuple[str, ...]
     spec: InputSpec
 
+    @property
+    def labelled(self) -> bool:
+        """Whether labels are known; else a network's answers may stand in for them, in all but train."""
+        return self.train.labelled
+
     def normalized_as(self, spec: InputSpec) -> Splits:
         """The same images as a model of that input takes them."""
         train, calibration, validation = (
@@ -110,8 +115,8 @@ class DataSet:
 
     @property
     def labelled(self) -> bool:
-        """Whether labels are known; else a network's answers may stand in for them, in all but train."""
-        return self.splits.train.labelled
+        """As ``Splits.labelled``."""
+        return self.splits.labelled
 
     def answered(self, validation_N: NDArray[np.int64], test_N: NDArray[np.int64]) -> DataSet:
         """The same images, with a network's answers in place of labels that nobody knows."""

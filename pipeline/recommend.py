@@ -101,7 +101,7 @@ def _limits(budget: Budget) -> str:
 
 def _sentence(best: Variant, reference: Variant, budget: Budget, labelled: bool) -> str:
     place = f"Ship {best.recipe} as {best.format} on {best.runtime}"
-    allowed = f"the budget of {points(budget.max_drop)} of top-1"
+    allowed = f"the budget of {points(budget.max_drop)} of {'top-1' if labelled else 'agreement'}"
     speed = f"{best.latency.p50_ms.value:.2f} ms an image"
     if best == reference:
         return f"{place}: it is the reference, and nothing within {allowed} is shown to be faster; {speed}."

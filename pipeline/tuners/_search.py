@@ -119,14 +119,19 @@ def cheapest(trials: Sequence[Trial]) -> Trial:
     return min(equal, key=lambda trial: (len(trial.floats), trial.ms, trial.floats))
 
 
-def points(loss: Interval) -> str:
-    """A loss of top-1 with its interval.
+def points(loss: Interval, labelled: bool = True) -> str:
+    """A loss with its interval: of top-1, or where nobody knows labels of agreement with the float model.
 
     >>> points(Interval(value=0.0125, low=-0.001, high=0.026))
     '1.25 points of top-1 [−0.10, 2.60]'
     """
     value, low, high = (f"{100 * part:.2f}".replace("-", "−") for part in (loss.value, loss.low, loss.high))
-    return f"{value} points of top-1 [{low}, {high}]"
+    return f"{value} points of {'top-1' if labelled else 'agreement'} [{low}, {high}]"
+
+
+def remedy(fix: str, labelled: bool) -> str:
+    """What to do where a budget is not held."""
+    return fix if labelled else f"{fix}; or give labels: an answer that differs from float's need not be worse"
 
 
 def _apart(floats: Floats, without: Floats) -> Floats:

@@ -19,7 +19,7 @@ from pipeline.stage import Context
 from pipeline.study import Benchmark
 from pipeline.tuners._measured import Gauge
 from pipeline.tuners._scouting import Scouting
-from pipeline.tuners._search import Floats, Step, grown, points, shrunk
+from pipeline.tuners._search import Floats, Step, grown, points, remedy, shrunk
 
 if TYPE_CHECKING:
     from pipeline.tuners._trials import Trials
@@ -99,9 +99,9 @@ class MixedPrecision(PostTraining):
         """
         network = self.mixed(trials.found)
         scouting = Scouting(network, context.data.validation.x_NCHW(0, self.scouts), context.progress)
-        last_resort = scouting.all_but_the_quietest()
-        if not (last_resort and self.holds(trials.judged(last_resort).loss)):
-            raise self._failed(trials, last_resort, len(network.layers))
+        loudest = scouting.loudest(self.most, self.floats)
+        if trials.judged(loudest).loss.low > self.max_drop:  # a search would take minutes, and find no better ones
+            raise self._failed(trials, loudest, len(network.layers))
         more = grown(self.floats, partial(scouting.proposed, self.candidates, self.most), trials.measure, self.holds)
         reached = more[-1].after.floats if more else self.floats
         if not self.holds(trials.judged(reached).loss):
@@ -109,14 +109,16 @@ class MixedPrecision(PostTraining):
         return (*more, *shrunk(reached, self.floats, trials.measure, self.holds))
 
     def _failed(self, trials: Trials, floats: Floats, layers: int) -> GateFailed:
-        loss, images = trials.judged(floats or self.floats).loss, len(trials.context.data.validation)
-        found = f"int8 with {len(floats)} of {layers} layers float loses {points(loss)} on {images:,} validation images"
-        cause = f"{found}; {100 * self.max_drop:g} are allowed"
-        return GateFailed(cause, "raise max_drop or most, give more validation images, or use QuantizationAware")
+        data, loss = trials.context.data, trials.judged(floats).loss
+        found = f"int8 with {len(floats)} of {layers} layers float loses {points(loss, data.labelled)}"
+        cause = f"{found} on {len(data.validation):,} validation images; {100 * self.max_drop:g} are allowed"
+        fix = "raise max_drop or most, give more validation images, or use QuantizationAware"
+        return GateFailed(cause, remedy(fix, data.labelled))
 
     def _tell(self, trials: Trials, steps: tuple[Step, ...], floats: Floats) -> None:
         """Which layers stay float and why: to whoever watches, and with the record."""
         loss, plain, context = trials.judged(floats).loss, trials.judged(()).loss, trials.context
+        lost = partial(points, labelled=context.data.labelled)
         context.note("float_layers", list(floats))
         context.note("top1_lost", loss.model_dump())
         if not steps:
@@ -125,7 +127,7 @@ class MixedPrecision(PostTraining):
         context.note("top1_lost_in_int8", plain.model_dump())
         context.note("steps", [step.model_dump() for step in steps])
         stay = f"{', '.join(floats)} stay{'s' if len(floats) == 1 else ''} float"
-        why = f"int8 everywhere loses {points(plain)}, this {points(loss)}, {100 * self.max_drop:g} are allowed"
+        why = f"int8 everywhere loses {lost(plain)}, this {lost(loss)}, {100 * self.max_drop:g} are allowed"
         speed = f"{mixed.ratio.value:.2f}× the speed of float instead of {int8.ratio.value:.2f}×"
         context.warn(f"{stay}: {why}; {speed}")
         if mixed.verdict != "faster":

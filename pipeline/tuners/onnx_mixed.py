@@ -18,7 +18,7 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.spec import Positive, Ratio
 from pipeline.stage import Context
 from pipeline.tuners._measured import Gauge
-from pipeline.tuners._search import points
+from pipeline.tuners._search import points, remedy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,15 +158,19 @@ class Trials:
         self.context.note("top1_lost", last.loss.model_dump())
         if len(tried) > 1:
             stay = f", {', '.join(last.floats)} float" if last.floats else ""
-            first = f"with ranges by {tried[0].calibration} int8 loses {points(tried[0].loss)}"
-            self.context.warn(f"{first}; by {last.calibration}{stay} {points(last.loss)}")
+            first = f"with ranges by {tried[0].calibration} int8 loses {self._points(tried[0])}"
+            self.context.warn(f"{first}; by {last.calibration}{stay} {self._points(last)}")
         return last.draft
 
     def _failed(self, tried: Sequence[Trial]) -> GateFailed:
         best, images = min(tried, key=lambda trial: trial.loss.value), len(self.context.data.validation)
-        found = f"int8 with {len(best.floats)} nodes float loses {points(best.loss)} on {images:,} validation images"
+        found = f"int8 with {len(best.floats)} nodes float loses {self._points(best)} on {images:,} validation images"
         cause = f"{found}, the least of {len(tried)} tries; {100 * self.stage.max_drop:g} are allowed"
-        return GateFailed(cause, "raise max_drop or most, or give more images to calibrate on")
+        fix = "raise max_drop or most, or give more images to calibrate on"
+        return GateFailed(cause, remedy(fix, self.context.data.labelled))
+
+    def _points(self, trial: Trial) -> str:
+        return points(trial.loss, self.context.data.labelled)
 
 
 def _doubled(most: int) -> list[int]:

@@ -43,5 +43,18 @@ def test_choices_are_wider_different_and_few(weights: Scouting, floats: tuple[st
 def test_one_layer_is_int8_in_any_case(weights: Scouting) -> None:
     layers = weights.network.layers
     assert weights.proposed(100, 100, layers[:-1]) == []
-    assert len(weights.all_but_the_quietest()) == len(layers) - 1
-    assert WEIGHTS in weights.all_but_the_quietest()
+
+
+@pytest.mark.parametrize("most", [1, 3, 16])
+def test_the_loudest_together_are_as_many_as_may_be(weights: Scouting, most: int) -> None:
+    loudest = weights.loudest(most, ("linear",))
+    assert len(loudest) == min(most, len(weights.network.layers) - 1)
+    assert loudest == weights.network.ordered(loudest)
+    assert "linear" in loudest
+    assert (WEIGHTS in loudest) == (most > 1)
+
+
+def test_choices_are_weighed_once(weights: Scouting, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights.loudest(3, ())
+    monkeypatch.setattr("pipeline.tuners._scouting.noise", None)
+    assert weights.proposed(4, 16, ())[0] == (WEIGHTS,)
