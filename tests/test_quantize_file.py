@@ -56,6 +56,7 @@ def exported(path: Path, module: nn.Module, **options: Any) -> Path:
 @pytest.fixture(scope="module")
 def floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A MobileNetV3 with hard swish and squeeze-excite."""
+    torch.manual_seed(1)
     module = randomized(FAMILIES["mobilenet_v3_small"].network(SHAPE, 10), 0)
     return exported(tmp_path_factory.mktemp("floats") / "net.onnx", module)
 
@@ -66,8 +67,8 @@ def test_answers_are_kept_on_images_that_calibration_did_not_see(
     made = quantize_file(floats, photographs, tmp_path, WANTED, QUICK)
     assert made.file == str(tmp_path / "net-int8.onnx")
     assert (made.calibrated_on, made.checked_on, made.unseen) == (24, 24, True)
-    assert made.parity.agreement >= 0.8
-    assert made.parity.sqnr_db >= 10
+    assert made.parity.agreement >= 0.9
+    assert made.parity.sqnr_db >= 35
     assert made.left == ()
     assert made.float_bytes == floats.stat().st_size
     assert (
@@ -136,6 +137,7 @@ class Odd(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        torch.manual_seed(0)
         self.one, self.two, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

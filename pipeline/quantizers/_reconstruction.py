@@ -6,7 +6,7 @@ Both work on the inputs that a layer really gets, those that the rounded layers 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx
@@ -49,6 +49,15 @@ def reconstruct_apart(prepared: fx.GraphModule, x_NCHW: torch.Tensor, rounding: 
         for name, values in apart.mended.items():
             prepared.get_parameter(name).copy_(values)
         observe(prepared, observing=False, quantizing=True)
+
+
+class Sliding(NamedTuple):
+    """How a convolution's kernel moves over its image: numbers for both axes, or one for each."""
+
+    stride: Any
+    padding: Any
+    dilation: Any
+    groups: int
 
 
 class Means(fx.Interpreter):
@@ -98,7 +107,7 @@ class Reconstruction(fx.Interpreter):
         if weight[0].numel() > MOST_INPUTS:
             return
         scale = self.fetch_attr(f"{quantizer.target}.scale")
-        moments = second_moments(self.env[node.args[0]], node, weight)  # type: ignore[index]
+        moments = second_moments(self.env[node.args[0]], weight, sliding_of(node))  # type: ignore[index]
         weight.copy_(rounded(weight, scale, moments))
         self.env[quantizer] = self.fetch_attr(quantizer.target)(weight)
 
@@ -124,7 +133,11 @@ class Apart(fx.Interpreter):
     def _mend(self, node: Any, exact: torch.Tensor) -> None:
         x, quantizer, bias = self.env[node.args[0]], node.args[1], bias_of(node)
         weight, scale = self.env[quantizer], self.fetch_attr(f"{quantizer.target}.scale")
-        chosen = rounded(weight, scale, second_moments(x, node, weight)) if self.rounding else nearest(weight, scale)
+        chosen = (
+            rounded(weight, scale, second_moments(x, weight, sliding_of(node)))
+            if self.rounding
+            else nearest(weight, scale)
+        )
         if self.rounding:
             self.mended[str(quantizer.args[0].target)] = chosen
         if self.biases and bias is not None:
@@ -148,16 +161,21 @@ def channel_means(node: fx.Node, y: torch.Tensor) -> torch.Tensor:
     return y.mean([*range(y.ndim - 1)] if is_linear(node) else [0, 2, 3])
 
 
-def second_moments(x: torch.Tensor, node: fx.Node, weight: torch.Tensor) -> torch.Tensor:
+def sliding_of(node: fx.Node) -> Sliding | None:
+    """Of a convolution's node; None of a linear layer's."""
+    arguments: Any = [*node.args, *CONVOLUTION[len(node.args) :]]
+    return None if is_linear(node) else Sliding(*arguments[3:7])
+
+
+def second_moments(x: torch.Tensor, weight: torch.Tensor, sliding: Sliding | None) -> torch.Tensor:
     """Sums of products of the inputs that each output multiplies: (groups, inputs, inputs).
 
     Image by image, as a convolution's inputs are many times its image.
     """
-    if weight.ndim == 2:
+    if sliding is None:
         rows = x.flatten(0, -2)
         return (rows.T @ rows)[None]
-    arguments: Any = [*node.args, *CONVOLUTION[len(node.args) :]]
-    _, _, _, stride, padding, dilation, groups = arguments
+    stride, padding, dilation, groups = sliding
     inputs = weight[0].numel()
     moments = torch.zeros(groups, inputs, inputs)
     for image in x.split(1):

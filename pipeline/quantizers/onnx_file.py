@@ -69,7 +69,6 @@ def measured_ranges(
         StageFailed: a value is NaN or infinite.
     """
     import onnx
-    import onnxruntime
     import torch
 
     from pipeline.quantizers._ranges import METHODS
@@ -79,9 +78,7 @@ def measured_ranges(
     names = _float_tensors(model)
     shown = {output.name for output in model.graph.output}
     open_model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in shown)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(open_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = opened(open_model)
     name, images = model.graph.input[0].name, 0
     ranges = {tensor: METHODS[method]() for tensor in [name, *names]}
     makers = {output: f"{node.name or output} ({node.op_type})" for node in model.graph.node for output in node.output}
@@ -130,17 +127,13 @@ def _is_standard(gate: onnx.NodeProto) -> bool:
     return abs(found.get("alpha", 0.2) - 1 / 6) < SAME and abs(found.get("beta", 0.5) - 1 / 2) < SAME
 
 
-def integer_file(
-    model: onnx.ModelProto,
-    ranges: Mapping[str, Bounds],
-    portable: bool,
-    amx: bool = False,
-    floats: Sequence[str] = (),
+def with_pairs(
+    model: onnx.ModelProto, ranges: Mapping[str, Bounds], portable: bool, floats: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """The int8 graph with these ranges, by ONNX Runtime's quantizer and our rewrites.
+    """The graph with these ranges, a pair of QuantizeLinear and DequantizeLinear at every int8 tensor but the logits.
 
     Args:
-        portable: weights on which no processor saturates. amx: for processors with AMX; see ``matrix_convolution``.
+        model: is left as it is. portable: weights on which no processor saturates.
         floats: names of nodes that stay float.
     """
     import numpy as np
@@ -148,9 +141,10 @@ def integer_file(
     import onnx_ir
 
     from pipeline.quantizers.onnx_pairs import pair_steps
-    from pipeline.rewrites.all import rewritten
     from pipeline.rewrites.float_logits import float_logits
 
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)  # the quantizer works on what it is given
     with hushed():
         from onnxruntime.quantization import CalibrationMethod, QuantType
         from onnxruntime.quantization.calibrate import TensorsData
@@ -158,7 +152,7 @@ def integer_file(
 
         found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
         quantizer = QDQQuantizer(
-            model,
+            copy,
             per_channel=True,
             reduce_range=False,
             weight_qType=QuantType.QInt8,
@@ -175,7 +169,32 @@ def integer_file(
         )
         quantizer.quantize_model()
     shaped = onnx.shape_inference.infer_shapes(quantizer.model.model)
-    return onnx_ir.to_proto(rewritten(float_logits(onnx_ir.from_proto(shaped)), amx))
+    paired = float_logits(onnx_ir.from_proto(shaped))
+    paired.graph.sort()
+    return onnx_ir.to_proto(paired)
+
+
+def integer_file(paired: onnx.ModelProto, amx: bool = False) -> onnx.ModelProto:
+    """The graph for integer kernels, by our rewrites, of what ``with_pairs`` gives.
+
+    Args:
+        amx: for processors with AMX; see ``matrix_convolution``.
+    """
+    import onnx_ir
+
+    from pipeline.rewrites.all import rewritten
+
+    return onnx_ir.to_proto(rewritten(onnx_ir.from_proto(paired), amx))
+
+
+def opened(model: onnx.ModelProto, optimized: bool = True) -> Any:
+    """ONNX Runtime's session of a graph, on the processor, which says nothing."""
+    import onnxruntime
+
+    options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def as_written(model: onnx.ModelProto, x_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -185,13 +204,9 @@ def as_written(model: onnx.ModelProto, x_NCHW: NDArray[np.float32]) -> NDArray[n
         UsageError: it does not answer, or not with a row of numbers an image.
     """
     import numpy as np
-    import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = opened(model, optimized=False)
         name = model.graph.input[0].name
         found = [session.run(None, {name: x_NCHW[i : i + 1]})[0] for i in range(len(x_NCHW))]
     except Exception as error:  # whatever ONNX Runtime finds wrong with it

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline.artifact import Artifact, Draft
 from pipeline.quantizers.onnx_given import drafted, tools
+from pipeline.spec import Positive
 from pipeline.stage import ARTIFACT, Context, Stage
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class OnnxInt8(Stage):
 
     Attributes:
         calibration: how a range follows from the values seen; see ``PostTraining``.
+        rounding: "nearest", or "outputs"; see ``PostTraining``. correct_bias: the same.
+        images: at most so many, of the calibration images, for rounding and biases.
         portable: weights on which no processor saturates; see ``PostTraining``.
         amx: for processors with AMX; see ``ExportOnnx``.
         floats: names of nodes that stay float.
@@ -33,7 +36,11 @@ class OnnxInt8(Stage):
     takes: ClassVar[tuple[str, ...]] = (ARTIFACT,)
     gives: ClassVar[str] = ARTIFACT
     format: ClassVar[str] = "onnx"
+    version: ClassVar[int] = 2
     calibration: Calibration = "moving_average"
+    rounding: Literal["nearest", "outputs"] = "outputs"
+    correct_bias: bool = True
+    images: Positive = 32
     portable: bool = False
     amx: bool = False
     floats: tuple[str, ...] = ()
@@ -57,20 +64,30 @@ class OnnxInt8(Stage):
         context: Context,
     ) -> Draft:
         """The int8 file with these ranges, and those nodes float."""
-        manifest = value.manifest.model_copy(update={"integer": True, "tools": tools()})
-        return drafted(self.graph(model, ranges, floats), manifest, context)
-
-    def graph(
-        self, model: onnx.ModelProto, ranges: Mapping[str, Bounds], floats: Sequence[str] = ()
-    ) -> onnx.ModelProto:
-        """The int8 graph; ``model`` is left as it is."""
-        import onnx
-
         from pipeline.quantizers.onnx_file import integer_file
 
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)  # the quantizer works on what it is given
-        return integer_file(copy, ranges, self.portable, self.amx, floats)
+        manifest = value.manifest.model_copy(update={"integer": True, "tools": tools()})
+        return drafted(integer_file(self.paired(model, ranges, floats, context), self.amx), manifest, context)
+
+    def paired(
+        self,
+        model: onnx.ModelProto,
+        ranges: Mapping[str, Bounds],
+        floats: Sequence[str],
+        context: Context,
+        apart: bool = False,
+    ) -> onnx.ModelProto:
+        """The int8 graph before our rewrites, mended; ``model`` is left as it is.
+
+        Args:
+            apart: see ``mended``.
+        """
+        from pipeline.quantizers._onnx_mended import mended
+        from pipeline.quantizers.onnx_file import with_pairs
+
+        few_NCHW = context.data.calibration.x_NCHW(0, self.images)
+        paired = with_pairs(model, ranges, self.portable, floats)
+        return mended(paired, model, few_NCHW, self.rounding == "outputs", self.correct_bias, apart)
 
 
 def ready(value: Artifact) -> onnx.ModelProto:

@@ -110,8 +110,10 @@ class MixedPrecision(PostTraining):
 
     def _failed(self, trials: Trials, floats: Floats, layers: int) -> GateFailed:
         data, loss = trials.context.data, trials.judged(floats).loss
-        found = f"int8 with {len(floats)} of {layers} layers float loses {points(loss, data.labelled)}"
-        cause = f"{found} on {len(data.validation):,} validation images; {100 * self.max_drop:g} are allowed"
+        plain = points(trials.judged(self.floats).loss, data.labelled)
+        found = f"with {len(floats)} of {layers} layers float {points(loss, data.labelled)}"
+        images = f"on {len(data.validation):,} validation images; {100 * self.max_drop:g} are allowed"
+        cause = f"int8 loses {plain}, {found} {images}"
         fix = "raise max_drop or most, give more validation images, or use QuantizationAware"
         return GateFailed(cause, remedy(fix, data.labelled))
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from pipeline.quantizers._ranges import Bounds
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
 LOST = Interval(value=1.0, low=1.0, high=1.0)
 
 
@@ -34,9 +33,9 @@ class OnnxMixed(OnnxInt8):
     """Post-training int8 of an ONNX file that holds an accuracy budget, with other ranges or some nodes float.
 
     Each way of finding ranges is tried in turn, until one loses little enough on validation images, in
-    the runtime. Where none does, the nodes whose rounding disturbs the logits most become float: one,
-    two, four and so on. A file that the runtime does not answer as it is written is passed over. Where
-    nothing holds the budget, the stage fails as a gate does.
+    the runtime. Where none does, the nodes whose rounding disturbs the logits most become float: as many as
+    may, and unless those are shown to lose too much, one, two, four and so on. A file that the runtime does not
+    answer as it is written is passed over. Where nothing holds the budget, the stage fails as a gate does.
 
     Attributes:
         max_drop: top-1 that may be lost against the float file on validation images, as a fraction of 1.
@@ -46,7 +45,7 @@ class OnnxMixed(OnnxInt8):
         most: nodes may stay float.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
     max_drop: Ratio = 0.01
     others: tuple[Calibration, ...] = ("percentile", "mse", "min_max")
     runtime: AnyRuntime = OnnxRuntime()
@@ -111,23 +110,31 @@ class Trials:
                 return self._told(tried)
         best = max(tried, key=lambda trial: (-trial.loss.value, trial.agreement))
         ranked = [name for name in self.ranked(best.ranges) if name not in self.stage.floats]
-        for count in _doubled(min(self.stage.most, len(ranked))):
-            floats = (*self.stage.floats, *ranked[:count])
-            tried.append(self._tried(best.calibration, best.ranges, floats))
+        *fewer, most = [ranked[:count] for count in _doubled(min(self.stage.most, len(ranked)))] or [[]]
+        widest = self._tried(best.calibration, best.ranges, (*self.stage.floats, *most))
+        if widest.loss.low > self.stage.max_drop:  # with fewer it would be no better
+            raise self._failed([*tried, widest])
+        for floats in fewer:
+            tried.append(self._tried(best.calibration, best.ranges, (*self.stage.floats, *floats)))
             if self._holds(tried[-1]):
                 return self._told(tried)
-        raise self._failed(tried)
+        if not self._holds(widest):
+            raise self._failed([*tried, widest])
+        return self._told([*tried, widest])
 
     def ranked(self, ranges: Mapping[str, Bounds]) -> list[str]:
         """Weighted nodes, first the one that lets the logits gain most signal to noise when it alone is float."""
+        from pipeline.quantizers._onnx_layers import WEIGHTED
+        from pipeline.quantizers._onnx_mended import spared
         from pipeline.quantizers.onnx_file import as_written
 
         names = [node.name for node in self.model.graph.node if node.op_type in WEIGHTED]
+        paired = self.stage.paired(self.model, ranges, (), self.context, apart=True)
         x_NCHW = self.context.data.validation.x_NCHW(0, self.stage.scouts)
         exact_NK, gained = as_written(self.model, x_NCHW), dict[str, float]()
         for done, name in enumerate(names):
             self.context.stop.check()
-            gained[name] = _signal(exact_NK, as_written(self.stage.graph(self.model, ranges, (name,)), x_NCHW))
+            gained[name] = _signal(exact_NK, as_written(spared(paired, self.model, name), x_NCHW))
             self.context.progress(done + 1, len(names), name)
         return sorted(names, key=gained.__getitem__, reverse=True)
 

@@ -17,7 +17,15 @@ from pipeline.folding import folded
 from pipeline.model import Model
 from pipeline.quantizers import _reconstruction
 from pipeline.quantizers._calibration import calibrate
-from pipeline.quantizers._reconstruction import LARGEST, Means, channel_means, reconstruct, rounded, second_moments
+from pipeline.quantizers._reconstruction import (
+    LARGEST,
+    Means,
+    channel_means,
+    reconstruct,
+    rounded,
+    second_moments,
+    sliding_of,
+)
 from pipeline.quantizers.quantized import observe, prepare, quantized_weight
 
 
@@ -183,7 +191,7 @@ def test_second_moments_are_those_of_what_each_output_multiplies(name: str, bias
             layer.dilation, layer.groups, bias=False,
         )  # fmt: skip
     x = random(3, layer.in_channels, 9, 8)
-    found = second_moments(x, captured(layer, x), layer.weight.detach())
+    found = second_moments(x, layer.weight.detach(), sliding_of(captured(layer, x)))
     count = layer.weight[0].numel()
     kernels = torch.eye(count).view(count, *layer.weight.shape[1:]).repeat(layer.groups, 1, 1, 1)
     picked = F.conv2d(x, kernels, None, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -194,7 +202,7 @@ def test_second_moments_are_those_of_what_each_output_multiplies(name: str, bias
 def test_second_moments_of_a_linear_layer() -> None:
     layer, x = nn.Linear(5, 2), random(7, 5)
     wanted = sum(torch.outer(row, row) for row in x)
-    torch.testing.assert_close(second_moments(x, captured(layer, x), layer.weight.detach()), wanted[None])
+    torch.testing.assert_close(second_moments(x, layer.weight.detach(), sliding_of(captured(layer, x))), wanted[None])
 
 
 class Small(nn.Module):
