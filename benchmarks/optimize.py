@@ -3,11 +3,11 @@
     EDGEWRIGHT_DATA=DATA python -m benchmarks.optimize [--images 2000] [--max-drop 0.01] [--out DIR]
 
 Wants ``imagenet_val/``, ``cats_dogs/`` and ``weights/`` below the data root. MobileNetV2 with weights of ImageNet is
-optimized on photographs in one flat folder, so without labels, and again on ImageNet's own in class folders. Then a bare
-float ONNX file, as somebody would bring it: EfficientNet-Lite0, taught to tell cats from dogs by a few photographs, as
-PyTorch's older exporter writes it. Only its pixels are told, and class folders of photographs that it never saw. Writes
-the figures to ``benchmarks/results/<machine>/optimize.json``, and with ``--out`` keeps what was delivered. Ten minutes
-on two cores.
+optimized on photographs in one flat folder, so without labels, and again on ImageNet's own in class folders. Then a
+bare float ONNX file, as somebody would bring it: EfficientNet-Lite0, taught to tell cats from dogs by a few
+photographs, as PyTorch's older exporter writes it. Only its pixels are told, and class folders of photographs that it
+never saw. Writes the figures to ``benchmarks/results/<machine>/optimize.json``, and with ``--out`` keeps what was
+delivered. Ten minutes on two cores.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A network of one fitted image -> one that takes a uint8 image of any size, and fits and normalizes it itself.
 
 Puts ``InputSpec.fit`` and ``InputSpec.normalize`` in front of the graph, as operators that every ONNX runtime and
-accelerator has: the matrices of resampling are computed from the image's own size, in double as there, and two
-products of matrices apply them. Only the part of the image that the crop can see is ever turned into floats.
-Equal but for the order in which the products are summed, which can round one pixel in very many the other way.
+accelerator has: the matrices of resampling are computed from the image's own size, and two products of matrices apply
+them. Only the part of the image that the crop can see is ever turned into floats. Places are exact fractions of
+integers, and only a distance within the filter's reach becomes a float32: builds for WebGPU have no doubles.
+Equal but for the last bits of weights and sums, which can round one pixel in very many the other way.
 
 Not ``Resize``, which would be shorter: ``antialias`` is missing in ONNX Runtime for WebGPU and in most converters,
 and with integers it rounds, and for cubic filters clips, between the two axes.
@@ -23,19 +24,22 @@ if TYPE_CHECKING:
     import onnx_ir
 
 IMAGE = "image"
-SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}  # half of the filter's width, in pixels
+SUPPORT = {"bilinear": 1, "bicubic": 2}  # half of the filter's width, in pixels
 
 
 class Axis(NamedTuple):
-    """One edge of the image: doubles of shape (1,), computed in the graph.
+    """One edge of the image: int64 of shape (1,), computed in the graph.
 
     Attributes:
-        factor: pixels of the image for one of the result. first: row or column of the resized image that the crop
-            begins with. start, stop: pixels of the image that the crop can see.
+        edge, target: pixels of the image, and of the resized one. wider: the larger of the two.
+        twice_first: of the row or column of the resized image that the crop begins with.
+        start, stop: pixels of the image that the crop can see.
     """
 
-    factor: onnx_ir.Value
-    first: onnx_ir.Value
+    edge: onnx_ir.Value
+    target: onnx_ir.Value
+    wider: onnx_ir.Value
+    twice_first: onnx_ir.Value
     start: onnx_ir.Value
     stop: onnx_ir.Value
 
@@ -85,7 +89,7 @@ class Front:
         return made
 
     def _constant(self, name: str, value: Any) -> onnx_ir.Value:
-        """Python's floats are doubles here, its integers sizes."""
+        """Python's integers are sizes here."""
         return add_constant(self.graph, f"{name}_constant", np.asarray(value))
 
     def fitted(self, image: onnx_ir.Value, spec: InputSpec) -> onnx_ir.Value:
@@ -102,21 +106,25 @@ class Front:
         return self.add("Reshape", clipped, [1, channels, height, width])
 
     def axis(self, image: onnx_ir.Value, index: int, spec: InputSpec) -> Axis:
-        """What follows from the size of an image along one of its edges."""
+        """What follows from the size of an image along one of its edges, in exact fractions of ``2 * target``."""
+        size, support = spec.size[index], SUPPORT[spec.interpolation]
+        edge = self.add("Shape", image, start=index, end=index + 1)
+        shorter = self.add("ReduceMin", self.add("Shape", image, start=0, end=2), keepdims=0)
+        target = self.add("Div", self.add("Mul", edge, spec.resize), shorter)
+        twice_first = self.add("Mul", self.half(self.add("Sub", target, size)), 2)
+        wider = self.add("Max", edge, target)
+        reach, steps = self.add("Mul", wider, 2 * support), self.add("Mul", target, 2)
+        low, high = (self.add("Mul", self.add("Add", twice_first, odd), edge) for odd in (1, 2 * size - 1))
+        start = self.add("Max", self.add("Div", self.add("Sub", low, reach), steps), 0)
+        above = self.add("Add", self.add("Add", high, reach), self.add("Sub", steps, 1))
+        return Axis(edge, target, wider, twice_first, start, self.add("Min", self.add("Div", above, steps), edge))
+
+    def half(self, whole: onnx_ir.Value) -> onnx_ir.Value:
+        """Of a whole number, a whole number: the even one of two that are as near."""
         import onnx_ir
 
-        size, double = float(spec.size[index]), onnx_ir.DataType.DOUBLE
-        edges = self.add("Cast", self.add("Shape", image, start=0, end=2), to=double)
-        edge = self.add("Cast", self.add("Shape", image, start=index, end=index + 1), to=double)
-        shorter = self.add("ReduceMin", edges, keepdims=0)
-        target = self.add("Floor", self.add("Div", self.add("Mul", edge, float(spec.resize)), shorter))
-        first = self.add("Round", self.add("Mul", self.add("Sub", target, size), 0.5))
-        factor = self.add("Div", edge, target)
-        reach = self.add("Mul", self.add("Max", factor, 1.0), SUPPORT[spec.interpolation])
-        centres = [self.add("Mul", self.add("Add", first, offset), factor) for offset in (0.5, size - 0.5)]
-        start = self.add("Max", self.add("Floor", self.add("Sub", centres[0], reach)), 0.0)
-        stop = self.add("Min", self.add("Ceil", self.add("Add", centres[1], reach)), edge)
-        return Axis(factor, first, start, stop)
+        halved = self.add("Mul", self.add("Cast", whole, to=onnx_ir.DataType.FLOAT), np.float32(0.5))
+        return self.add("Cast", self.add("Round", halved), to=onnx_ir.DataType.INT64)
 
     def visible(self, image: onnx_ir.Value, *axes: Axis) -> onnx_ir.Value:
         """Float32 pixels of the part that the crop can see."""
@@ -124,36 +132,36 @@ class Front:
 
         ends = [axis.start for axis in axes], [axis.stop for axis in axes]
         bounds = [self.add("Concat", *values, axis=0) for values in ends]
-        integers = [self.add("Cast", bound, to=onnx_ir.DataType.INT64) for bound in bounds]
-        return self.add("Cast", self.add("Slice", image, *integers, [0, 1]), to=onnx_ir.DataType.FLOAT)
+        return self.add("Cast", self.add("Slice", image, *bounds, [0, 1]), to=onnx_ir.DataType.FLOAT)
 
     def matrix(self, axis: Axis, size: int, spec: InputSpec) -> onnx_ir.Value:
         """``resampling_matrix``: float32 (size, pixels that the crop can see)."""
         import onnx_ir
 
-        centre = self.add("Mul", self.add("Add", np.arange(size)[:, None] + 0.5, axis.first), axis.factor)
+        odd = 2 * np.arange(size)[:, None] + 1
+        centres = self.add("Mul", self.add("Add", odd, axis.twice_first), axis.edge)
         ends = [self.add("Squeeze", end) for end in (axis.start, axis.stop)]
-        pixels = self.add("Add", self.add("Range", *ends, 1.0), 0.5)
-        away = self.add("Abs", self.add("Sub", pixels, centre))
-        distance = self.add("Div", away, self.add("Max", axis.factor, 1.0))
+        pixels = self.add("Add", self.add("Mul", self.add("Range", *ends, 1), 2), 1)
+        away = self.add("Sub", centres, self.add("Mul", pixels, axis.target))
+        wide = self.add("Cast", self.add("Mul", axis.wider, 2), to=onnx_ir.DataType.FLOAT)
+        distance = self.add("Div", self.add("Abs", self.add("Cast", away, to=onnx_ir.DataType.FLOAT)), wide)
         weight = self.cubic(distance) if spec.interpolation == "bicubic" else self.triangle(distance)
-        total = self.add("ReduceSum", weight, [1], keepdims=1)
-        return self.add("Cast", self.add("Div", weight, total), to=onnx_ir.DataType.FLOAT)
+        return self.add("Div", weight, self.add("ReduceSum", weight, [1], keepdims=1))
 
     def triangle(self, distance: onnx_ir.Value) -> onnx_ir.Value:
-        return self.add("Max", self.add("Sub", 1.0, distance), 0.0)
+        return self.add("Max", self.add("Sub", np.float32(1), distance), np.float32(0))
 
     def cubic(self, distance: onnx_ir.Value) -> onnx_ir.Value:
         """Keys' kernel with a = -1/2, each half a polynomial by Horner's rule."""
         near = self.polynomial(distance, 1.5, -2.5, 0.0, 1.0)
         far = self.polynomial(distance, -0.5, 2.5, -4.0, 2.0)
-        beyond = self.add("Where", self.add("Less", distance, 2.0), far, 0.0)
-        return self.add("Where", self.add("Less", distance, 1.0), near, beyond)
+        beyond = self.add("Where", self.add("Less", distance, np.float32(2)), far, np.float32(0))
+        return self.add("Where", self.add("Less", distance, np.float32(1)), near, beyond)
 
     def polynomial(self, x: onnx_ir.Value, highest: float, *lower: float) -> onnx_ir.Value:
-        total: Any = highest
+        total: Any = np.float32(highest)
         for coefficient in lower:
-            total = self.add("Add", self.add("Mul", total, x), coefficient)
+            total = self.add("Add", self.add("Mul", total, x), np.float32(coefficient))
         return total  # type: ignore[no-any-return]
 
     def normalized(self, pixels: onnx_ir.Value, spec: InputSpec) -> onnx_ir.Value:
