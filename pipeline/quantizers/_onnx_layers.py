@@ -22,6 +22,12 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
 
 
+def is_flat(model: onnx.ModelProto) -> bool:
+    """No node holds a graph of its own, which reads more than the node's inputs."""
+    kinds = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    return not any(one.type in kinds for node in model.graph.node for one in node.attribute)
+
+
 def is_plain(node: onnx.NodeProto) -> bool:
     """It multiplies with its weight, and adds its bias, once, and as they are."""
     given = attributes(node)

@@ -13,7 +13,15 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from pipeline.quantizers._onnx_layers import WEIGHTED, channel_means, is_plain, outputs_axis, padded, sliding_of
+from pipeline.quantizers._onnx_layers import (
+    WEIGHTED,
+    channel_means,
+    is_flat,
+    is_plain,
+    outputs_axis,
+    padded,
+    sliding_of,
+)
 from pipeline.quantizers._onnx_walk import Walk
 from pipeline.quantizers._reconstruction import MOST_INPUTS, rounded, second_moments
 
@@ -40,7 +48,7 @@ def mended(
     biases: bool = True,
     apart: bool = False,
 ) -> onnx.ModelProto:
-    """Change the integers of weights and biases, in place, and give the graph back.
+    """Change the integers of weights and biases, in place, and give the graph back; one with loops stays as it is.
 
     Args:
         written: with a pair of QuantizeLinear and DequantizeLinear at every int8 tensor, and weighted nodes named as
@@ -50,7 +58,7 @@ def mended(
         apart: each node for itself, on what the float nodes before it give. What is found for one then does not
             depend on which others are rounded.
     """
-    if not (rounding or biases):
+    if not (rounding or biases) or not is_flat(exact):
         return written
     mender, walk = Mender(written, exact, rounding), Walk(exact if apart else written, x_NCHW)
     means = _means(exact, x_NCHW)

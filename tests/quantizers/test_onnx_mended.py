@@ -115,6 +115,14 @@ def test_a_weight_of_two_nodes_stays_as_it_was_rounded() -> None:
     assert mended(written(shared), shared, images(8, 0)) == written(shared)
 
 
+def test_a_graph_with_graphs_in_it_stays_as_it_was_rounded(exact: onnx.ModelProto) -> None:
+    """What they read is not among their node's inputs."""
+    looped, body = onnx.ModelProto(), onnx.GraphProto()
+    looped.CopyFrom(exact)
+    looped.graph.node.append(helper.make_node("If", ["one"], ["two"], then_branch=body, else_branch=body))
+    assert mended(written(exact), looped, images(2, 0)) == written(exact)
+
+
 def test_one_node_is_spared(exact: onnx.ModelProto) -> None:
     paired = mended(written(exact), exact, images(16, 0), apart=True)
     names = [node.name for node in exact.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]

@@ -94,6 +94,16 @@ def test_needs_no_operator_that_accelerators_lack() -> None:
     assert not {"Resize", "Loop", "If", "Scan", "GridSample"} & set(kinds(front("bicubic")))
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_needs_no_doubles_which_builds_for_webgpu_lack(name: str) -> None:
+    graph = onnx.shape_inference.infer_shapes(front(name), strict_mode=True, data_prop=True).graph
+    kinds = {value.type.tensor_type.elem_type for value in graph.value_info} | {
+        one.data_type for one in graph.initializer
+    }
+    assert onnx.TensorProto.INT64 in kinds
+    assert onnx.TensorProto.DOUBLE not in kinds
+
+
 def test_what_no_image_is_does_not_pass() -> None:
     for wrong in (np.zeros((4, 4, 1), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((1, 3, 4, 4), np.uint8)):
         with pytest.raises(Exception, match=r"(?i)invalid|unexpected"):
