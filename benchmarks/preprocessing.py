@@ -4,10 +4,10 @@
 
 Wants ``imagenet_val/``, ``weights/`` and ``cats_dogs/`` below the data root. EfficientNet-Lite0 and MobileNetV2 with
 weights that others trained on ImageNet answer photographs of cats and dogs, which have many sizes: through the file
-with preprocessing inside, and through the plain file behind ``InputSpec.fit`` and behind torchvision's own. Then ten
-bundles' golden examples, each of other photographs, are written of each network, float and int8, and an app that takes
-BGR for RGB, another mean, or stretches where it should crop, faces each bundle's own ``self_test.py``. Writes the
-figures to ``benchmarks/results/<machine>/preprocessing.json``. Ten minutes on one core.
+with preprocessing inside, and through the plain file behind ``InputSpec.fit`` and behind torchvision's own, of Pillow
+images and of tensors. Then ten bundles' golden examples, each of other photographs, are written of each network, float
+and int8, and an app that takes BGR for RGB, another mean, or stretches where it should crop, faces each bundle's own
+``self_test.py``. Writes the figures to ``benchmarks/results/<machine>/preprocessing.json``. Ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -48,15 +48,27 @@ def photographs(count: int) -> list[NDArray[np.uint8]]:
 
 
 def by_torchvision(spec: InputSpec, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fitted by torchvision's own resize of the shorter edge, and centre crop."""
+    """Fitted by torchvision's resize of the shorter edge, and centre crop, of a Pillow image, as published weights are."""
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(_cut(spec, Image.fromarray(image_HWC)))
+
+
+def by_torchvision_on_tensors(spec: InputSpec, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same of a uint8 tensor, for which torch has a resize of its own."""
     import torch
+
+    fitted: NDArray[np.uint8] = _cut(spec, torch.tensor(image_HWC).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    return fitted
+
+
+def _cut(spec: InputSpec, image: Any) -> Any:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    image_CHW = torch.tensor(image_HWC).permute(2, 0, 1)
-    resized = functional.resize(image_CHW, [spec.resize], InterpolationMode(spec.interpolation), antialias=True)
-    fitted: NDArray[np.uint8] = functional.center_crop(resized, list(spec.size)).permute(1, 2, 0).numpy()
-    return fitted
+    resized = functional.resize(image, [spec.resize], InterpolationMode(spec.interpolation), antialias=True)
+    return functional.center_crop(resized, list(spec.size))
 
 
 def whole(artifact: Artifact) -> Answer:
@@ -90,7 +102,12 @@ def figures(name: str, artifact: Artifact, images: Sequence[NDArray[np.uint8]]) 
 
     spec, inside = artifact.manifest.input, whole(artifact)
     found = np.array([inside(image) for image in images])
-    for label, fit in {"torchvision": by_torchvision, "InputSpec.fit": InputSpec.fit}.items():
+    ways = {
+        "torchvision": by_torchvision,
+        "torchvision on tensors": by_torchvision_on_tensors,
+        "InputSpec.fit": InputSpec.fit,
+    }
+    for label, fit in ways.items():
         wanted = np.array([app(artifact, spec, fit)(image) for image in images])
         off = abs(found - wanted).max() / abs(wanted).max()
         title = f"{name}: same top-1 as with {label}, % of {len(images)}; logits off by {100 * off:.2f} % at most"

@@ -161,6 +161,7 @@ class Source(Plugin):
     """A data set that can be loaded; the same fields always give the same images."""
 
     role: ClassVar[str] = "data"
+    version: ClassVar[int] = 2
 
     @abstractmethod
     def load(self, progress: Progress = silent) -> DataSet:

@@ -56,7 +56,12 @@ SHARED_ROOM = "trainers"  # quantizers and pruners may call the one training loo
 
 # Package -> the only places that may import it.
 HOMES = {
-    "onnx": ("pipeline/exporters/onnx.py", "pipeline/rewrites/", "pipeline/quantizers/onnx_"),
+    "onnx": (
+        "pipeline/exporters/onnx.py",
+        "pipeline/rewrites/",
+        "pipeline/quantizers/onnx_",
+        "pipeline/quantizers/_onnx_",
+    ),
     "onnx_ir": (
         "pipeline/exporters/onnx.py",
         "pipeline/rewrites/",

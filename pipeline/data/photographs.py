@@ -60,7 +60,7 @@ class PhotographSource(Source):
         skip_unreadable: leave out files that cannot be decoded, and say so; else they are an error.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     size: Positive = 224
     resize: int = Field(default=0, ge=0)
     interpolation: Interpolation = "bilinear"

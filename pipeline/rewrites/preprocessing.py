@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.rewrites._match import add_constant
-from pipeline.spec import InputSpec
+from pipeline.spec import HALVES_UP, InputSpec
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -97,13 +97,16 @@ class Front:
         (height, width), channels = spec.size, spec.channels
         vertical, horizontal = (self.axis(image, index, spec) for index in (0, 1))
         visible = self.visible(image, vertical, horizontal)
-        flat = self.add("Reshape", visible, [0, -1])
-        rows = self.add("MatMul", self.matrix(vertical, height, spec), flat)
-        planes = self.add("Transpose", self.add("Reshape", rows, [height, -1, channels]), perm=[2, 0, 1])
+        planes = self.add("Transpose", visible, perm=[2, 0, 1])
         columns = self.add("Transpose", self.matrix(horizontal, width, spec), perm=[1, 0])
-        whole = self.add("Round", self.add("MatMul", planes, columns))
-        clipped = self.add("Clip", whole, np.float32(0), np.float32(255))
-        return self.add("Reshape", clipped, [1, channels, height, width])
+        narrowed = self.whole(self.add("MatMul", planes, columns))
+        fitted = self.whole(self.add("MatMul", self.matrix(vertical, height, spec), narrowed))
+        return self.add("Reshape", fitted, [1, channels, height, width])
+
+    def whole(self, pixels: onnx_ir.Value) -> onnx_ir.Value:
+        """As bytes hold them."""
+        nearest = self.add("Floor", self.add("Add", pixels, np.float32(HALVES_UP)))
+        return self.add("Clip", nearest, np.float32(0), np.float32(255))
 
     def axis(self, image: onnx_ir.Value, index: int, spec: InputSpec) -> Axis:
         """What follows from the size of an image along one of its edges, in exact fractions of ``2 * target``."""

@@ -201,10 +201,10 @@ def test_self_test_sees_an_answer_that_is_not_a_number(bundle: Path) -> None:
     assert classify(bundle, "--self-test").returncode == 1
 
 
-def test_is_thirty_lines_of_numpy_and_onnxruntime(made: Made) -> None:
+def test_is_a_page_of_numpy_and_onnxruntime(made: Made) -> None:
     text = (made.folder / "classify.py").read_text()
     lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    assert len(lines) <= 30
+    assert len(lines) <= 32
     imported = {
         name.name.split(".")[0]
         for node in ast.walk(ast.parse(text))
