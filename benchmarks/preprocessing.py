@@ -48,7 +48,7 @@ def photographs(count: int) -> list[NDArray[np.uint8]]:
 
 
 def by_torchvision(spec: InputSpec, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fitted by torchvision's resize of the shorter edge and centre crop of a Pillow image, as for published weights."""
+    """Fitted by torchvision's own resize and centre crop of a Pillow image, as for published weights."""
     import numpy as np
     from PIL import Image
 
