@@ -5,9 +5,10 @@
 Wants ``imagenet_val/``, ``cats_dogs/`` and ``weights/`` below the data root, and the extras of the formats; those
 whose packages are missing are left out and told. MobileNetV2 and EfficientNet-Lite0 with weights that others trained on
 ImageNet, MobileNetV2 with a classifier of cats and dogs trained on top, and a MobileNetV3 trained on digits, float and
-int8, are exported to every format and run on all runtimes that open it. Writes how often the most probable class is
-the module's, and the signal beside what differs, to ``benchmarks/results/<machine>/export-formats.json``. Int8 is
-portable, so that processors without VNNI answer too. Half an hour on one core.
+int8, are exported to every format and run on all runtimes that open it. As a yardstick it says what one step of one
+pixel does to the network. Writes how often the most probable class is the module's, and the signal beside what differs,
+to ``benchmarks/results/<machine>/export-formats.json``. Int8 is portable, so that processors without VNNI answer too.
+Half an hour on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.artifact import Artifact
-    from pipeline.dataset import DataSet
+    from pipeline.dataset import DataSet, Samples
     from pipeline.exporters.exporter import Exporter
     from pipeline.model import Model
     from pipeline.runtime import Runtime
@@ -104,6 +105,7 @@ def figures(subject: Subject, known: Mapping[str, Exporter], images: int) -> Ite
     for precision, model in {"float": subject.model, "int8": INT8(subject.model, context)}.items():
         # One image a call, as the files: another batch sums in another order, and int8 networks hear that.
         wanted_NK = answers(model.logits_NK, test.normalized_as(model.spec), batch=1)
+        print(f"{subject.name}, {precision}: {yardstick(model, test.normalized_as(model.spec), wanted_NK)}", flush=True)
         for format_, exporter in known.items():
             try:
                 with tempfile.TemporaryDirectory() as folder:
@@ -115,6 +117,20 @@ def figures(subject: Subject, known: Mapping[str, Exporter], images: int) -> Ite
                         yield figure(name, wanted_NK, found_NK, PROMISED[precision])
             except Unfit as error:
                 print(f"{subject.name}, {precision}, {format_}: {error.cause}", flush=True)
+
+
+def yardstick(model: Model, test: Samples, wanted_NK: NDArray[np.float32]) -> str:
+    """How much the network itself makes of one step of one pixel: no format can be held to more."""
+    import numpy as np
+
+    from pipeline.measure.parity import compare_logits
+
+    x_NCHW = test.x_NCHW()
+    middle = tuple(edge // 2 for edge in model.spec.size)
+    x_NCHW[:, :, middle[0], middle[1]] += (np.float32(1) / 255 / np.array(model.spec.std, np.float32))[None]
+    nudged_NK = np.concatenate([model.logits_NK(x_1CHW) for x_1CHW in x_NCHW[:, None]])
+    parity = compare_logits(wanted_NK, nudged_NK)
+    return f"with one pixel a step brighter {100 * parity.agreement:.1f} % same top-1, {parity.sqnr_db:.1f} dB"
 
 
 def exported(exporter: Exporter, model: Model, context: Context, folder: Path) -> Artifact:
