@@ -6,6 +6,7 @@ As ``_reconstruction`` does it for networks of PyTorch, and with its sums.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -86,8 +87,13 @@ class Mender:
         self.rounding = rounding
         self._exact = {one.name: numpy_helper.to_array(one) for one in exact.graph.initializer}
         self._originals = {node.name: node for node in exact.graph.node}
-        self._floats = {one.name: one for one in written.graph.initializer}
-        self._stored = _stored(written)
+        readers = Counter(name for node in written.graph.node for name in node.input)
+        self._stored = _stored(written, readers)
+        self._floats = {
+            one.name: one
+            for one in written.graph.initializer
+            if one.data_type == onnx.TensorProto.FLOAT and readers[one.name] == 1
+        }
         self.nodes = {node.name: node for node in written.graph.node if self._is_ours(node)}
 
     def _is_ours(self, node: onnx.NodeProto) -> bool:
@@ -141,10 +147,9 @@ def spared(written: onnx.ModelProto, exact: onnx.ModelProto, name: str) -> onnx.
     return copy
 
 
-def _stored(written: onnx.ModelProto) -> dict[str, Stored]:
+def _stored(written: onnx.ModelProto, readers: Mapping[str, int]) -> dict[str, Stored]:
     """Constants that are integers and have one reader, by the name of what they are dequantized to."""
     constants = {one.name: one for one in written.graph.initializer}
-    readers = Counter(name for node in written.graph.node for name in node.input)
     return {
         node.output[0]: Stored(constants[node.input[0]], numpy_helper.to_array(constants[node.input[1]]).reshape(-1))
         for node in written.graph.node

@@ -95,20 +95,20 @@ def test_float_nodes_are_left_alone(exact: onnx.ModelProto) -> None:
             assert np.array_equal(weights[node.input[1]], numpy_helper.to_array(original))
 
 
-def test_a_weight_of_two_nodes_stays_as_it_was_rounded() -> None:
+def test_a_weight_and_a_bias_of_two_nodes_stay_as_they_were() -> None:
     """What mends one would harm the other."""
     weight = np.random.default_rng(0).normal(size=(3, 3, 1, 1)).astype("float32")
     graph = helper.make_graph(
         [
-            helper.make_node("Conv", ["x", "w"], ["a"], "a"),
-            helper.make_node("Conv", ["a", "w"], ["b"], "b"),
+            helper.make_node("Conv", ["x", "w", "bias"], ["a"], "a"),
+            helper.make_node("Conv", ["a", "w", "bias"], ["b"], "b"),
             helper.make_node("GlobalAveragePool", ["b"], ["c"], "c"),
             helper.make_node("Flatten", ["c"], ["y"], "y"),
         ],
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *SHAPE))],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 3))],
-        [numpy_helper.from_array(weight, "w")],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(weight[:, 0, 0, 0], "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     shared = onnx.shape_inference.infer_shapes(model)
