@@ -9,7 +9,7 @@ import torch
 from tiny import hand_made
 from torch import nn
 
-from benchmarks.preprocessing import by_torchvision, figures
+from benchmarks.preprocessing import by_torchvision, by_torchvision_on_tensors, figures
 from pipeline.artifact import Artifact, Manifest
 from pipeline.exporters.onnx import ExportOnnx
 from pipeline.spec import InputSpec
@@ -43,18 +43,20 @@ def test_every_promise_is_asked_and_kept(tmp_path: Path) -> None:
     found = list(figures("small", small(tmp_path), noise(80)))
     assert [figure.name.partition(", ")[0] for figure in found] == [
         "small: same top-1 as with torchvision",
+        "small: same top-1 as with torchvision on tensors",
         "small: same top-1 as with InputSpec.fit",
         "small: right apps that fail one of 10 self-tests",
         "small: self-tests of 10 that catch BGR",
         "small: self-tests of 10 that catch another mean",
         "small: self-tests of 10 that catch stretched",
     ]
-    assert [figure.name for figure in found[1:] if not figure.kept] == []
+    assert [figure.name for figure in found[2:] if not figure.kept] == []  # one step is much to a network of noise
 
 
-def test_torchvision_fits_as_we_do_where_sizes_are_whole() -> None:
+def test_torchvision_fits_as_we_do() -> None:
     spec = InputSpec(size=(16, 16), resize=20)
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    ours, theirs = spec.fit(image).astype(int), by_torchvision(spec, image).astype(int)
-    assert ours.shape == theirs.shape
-    assert abs(ours - theirs).max() <= 1
+    for torchvisions in (by_torchvision, by_torchvision_on_tensors):
+        ours, theirs = spec.fit(image).astype(int), torchvisions(spec, image).astype(int)
+        assert ours.shape == theirs.shape
+        assert abs(ours - theirs).max() <= 1
