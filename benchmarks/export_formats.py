@@ -104,8 +104,9 @@ def figures(subject: Subject, known: Mapping[str, Exporter], images: int) -> Ite
     test = subject.data.test.take(np.arange(images))
     for precision, model in {"float": subject.model, "int8": INT8(subject.model, context)}.items():
         # One image a call, as the files: another batch sums in another order, and int8 networks hear that.
-        wanted_NK = answers(model.logits_NK, test.normalized_as(model.spec), batch=1)
-        print(f"{subject.name}, {precision}: {yardstick(model, test.normalized_as(model.spec), wanted_NK)}", flush=True)
+        own = test.normalized_as(model.spec)
+        wanted_NK = answers(model.logits_NK, own, batch=1)
+        print(f"{subject.name}, {precision}: {yardstick(model, own, wanted_NK)}", flush=True)
         for format_, exporter in known.items():
             try:
                 with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from pipeline.measure.parity import compare_logits
 from pipeline.plugin import build
 from pipeline.progress import Progress, silent
 from pipeline.quantizers.onnx_file import integer_file, left_float, measured_ranges, simplified, with_pairs
-from pipeline.quantizers.onnx_int8 import Calibration
+from pipeline.quantizers.onnx_int8 import FEW, Calibration
 from pipeline.quantizers.onnx_read import read_float
 from pipeline.results import Latency, Parity
 from pipeline.rewrites.external_data import whole_bytes
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH = 8
-FEW = 32  # images for rounding and biases, as ``OnnxInt8`` takes
 
 
 class Wanted(Value):

@@ -36,7 +36,9 @@ def is_plain(node: onnx.NodeProto) -> bool:
 
 def outputs_axis(node: onnx.NodeProto) -> int:
     """Where the weight counts the node's outputs."""
-    return 0 if node.op_type == "Conv" or attributes(node).get("transB", 0) else -1
+    if node.op_type == "Conv" or attributes(node).get("transB", 0):
+        return 0
+    return 1 if node.op_type == "Gemm" else -1
 
 
 def channel_means(node: onnx.NodeProto, found: list[NDArray[np.float32]]) -> NDArray[np.float64]:

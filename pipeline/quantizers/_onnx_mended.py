@@ -62,16 +62,18 @@ def mended(
     if not (rounding or biases) or not is_flat(exact):
         return written
     mender, walk = Mender(written, exact, rounding), Walk(exact if apart else written, x_NCHW)
-    means = _means(exact, x_NCHW)
+    means = {} if apart or not biases else _means(exact, x_NCHW)
     for node in walk.nodes():
-        if node.name not in mender.nodes:
+        ours = node.name in mender.nodes
+        if apart or not ours:
             walk.compute(node)
+        if not ours:
             continue
         found = mender.weight_mended(node, walk)
+        if apart:  # the walk is the float graph's own
+            means[node.name] = channel_means(node, walk.values[node.output[0]])
         shift_K = mender.bias_mended(node, found, means[node.name]) if biases else 0
-        if apart:
-            walk.compute(node)
-        else:
+        if not apart:
             walk.values[node.output[0]] = [y + _along(shift_K, node, y) for y in found]
     return written
 

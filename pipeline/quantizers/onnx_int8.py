@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Calibration = Literal["min_max", "moving_average", "percentile", "entropy", "mse"]
 BATCH = 8
+FEW = 32  # images for rounding and biases
 
 
 class OnnxInt8(Stage):
@@ -40,7 +41,7 @@ class OnnxInt8(Stage):
     calibration: Calibration = "moving_average"
     rounding: Literal["nearest", "outputs"] = "outputs"
     correct_bias: bool = True
-    images: Positive = 32
+    images: Positive = FEW
     portable: bool = False
     amx: bool = False
     floats: tuple[str, ...] = ()

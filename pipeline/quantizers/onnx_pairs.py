@@ -32,11 +32,8 @@ def pair_steps(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
 
 def _weights(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
     """The second factor of every convolution and product, and where its outputs are counted."""
+    from pipeline.quantizers._onnx_layers import WEIGHTED, outputs_axis
+
     for node in model.graph.node:
-        if node.op_type == "Conv":
-            yield node.input[1], 0
-        elif node.op_type == "Gemm":
-            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-            yield node.input[1], 0 if transposed else 1
-        elif node.op_type == "MatMul":
-            yield node.input[1], -1
+        if node.op_type in WEIGHTED:
+            yield node.input[1], outputs_axis(node)

@@ -49,7 +49,7 @@ class MixedPrecision(PostTraining):
         floats: names of layers in the captured graph that stay float in any case.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     max_drop: Ratio = 0.01
     sure: bool = False
     runtime: AnyRuntime = OnnxRuntime()
